@@ -1,0 +1,55 @@
+"""Share state between Python processes: typed, crash-safe, gone when you are."""
+
+from procshare._array import SharedArray
+from procshare._counter import SharedCounter
+from procshare._errors import (
+    AlreadyExists,
+    Closed,
+    CorruptSegment,
+    KindMismatch,
+    LockTimeout,
+    NotFound,
+    NotOwned,
+    OutOfSharedMemory,
+    OwnerDied,
+    ProcshareError,
+    UnsupportedByBackend,
+    VersionMismatch,
+    WaitTimeout,
+)
+from procshare._segments import SegmentInfo, prune, segments
+from procshare._share import attach, share, wrap
+from procshare._shared import Cell, Handle, Shared
+from procshare._value import SharedValue
+from procshare.backends import Backend, default_backend, set_default_backend
+
+__all__ = [
+    "AlreadyExists",
+    "Backend",
+    "Cell",
+    "Closed",
+    "CorruptSegment",
+    "Handle",
+    "KindMismatch",
+    "LockTimeout",
+    "NotFound",
+    "NotOwned",
+    "OutOfSharedMemory",
+    "OwnerDied",
+    "ProcshareError",
+    "SegmentInfo",
+    "Shared",
+    "SharedArray",
+    "SharedCounter",
+    "SharedValue",
+    "UnsupportedByBackend",
+    "VersionMismatch",
+    "WaitTimeout",
+    "attach",
+    "default_backend",
+    "prune",
+    "segments",
+    "set_default_backend",
+    "share",
+    "wrap",
+]

@@ -1,0 +1,167 @@
+"""Every error that procshare raises, each with its facts as attributes and safe to pickle.
+
+A worker's error must reach its parent whole, so each class rebuilds itself from its own facts. Each
+also derives from the built-in error that a caller without procshare in mind would catch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ProcshareError(Exception):
+    """Base of every error that procshare raises on purpose."""
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._facts()
+
+
+class LockTimeout(ProcshareError, TimeoutError):
+    """A lock was still held by someone else when the time to wait ran out; nothing was changed.
+
+    Attributes:
+        name: The object whose lock it is.
+        waited: Seconds spent waiting.
+        holder: Process id of the holder, or None where it is not known.
+        held: Seconds the holder has had it, or None where it is not known.
+    """
+
+    def __init__(
+        self, name: str, waited: float, holder: int | None = None, held: float | None = None
+    ) -> None:
+        super().__init__()
+        self.name, self.waited, self.holder, self.held = name, waited, holder, held
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.name, self.waited, self.holder, self.held
+
+    def __str__(self) -> str:
+        who = "an unknown process" if self.holder is None else f"pid {self.holder}"
+        since = "" if self.held is None else f" for {self.held:.3g} s"
+        return (
+            f"{self.name!r} is still held by {who}{since} after waiting {self.waited:.3g} s; "
+            "wait longer, or look at procshare.segments() for the holder"
+        )
+
+
+class WaitTimeout(ProcshareError, TimeoutError):
+    """No change made the predicate true in time; you do not get it without a timeout.
+
+    Attributes:
+        name: The object that was watched.
+        waited: Seconds spent waiting.
+    """
+
+    def __init__(self, name: str, waited: float) -> None:
+        super().__init__()
+        self.name, self.waited = name, waited
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.name, self.waited
+
+    def __str__(self) -> str:
+        return f"the awaited state of {self.name!r} did not come within {self.waited:.3g} s"
+
+
+class _Named(ProcshareError):
+    """An error about one named object, with a sentence of detail."""
+
+    _default = "{name!r} failed"
+
+    def __init__(self, name: str, detail: str = "") -> None:
+        super().__init__()
+        self.name, self.detail = name, detail
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.name, self.detail
+
+    def __str__(self) -> str:
+        text = self._default.format(name=self.name)
+        return f"{text}: {self.detail}" if self.detail else text
+
+
+class OwnerDied(_Named):
+    """The last holder died inside its block, so the contents may be half written.
+
+    Only arrays raise it (counters, values and containers show their last commit). Look at `.array`,
+    repair what is wrong, and call `recover()`.
+    """
+
+    _default = (
+        "the process that held {name!r} died inside its locked block and may have left it half "
+        "written; check .array, then call recover()"
+    )
+
+
+class Closed(ProcshareError, ValueError):
+    """The handle, or the guard of a `locked()` block that ended, is no longer usable."""
+
+    def __init__(self, detail: str = "this handle is closed; attach again by name") -> None:
+        super().__init__(detail)
+
+
+class NotFound(_Named, FileNotFoundError):
+    """No live object has this name: never made, unlinked, or its owner is gone."""
+
+    _default = "no live shared object is called {name!r}; procshare.segments() lists what exists"
+
+
+class AlreadyExists(_Named, FileExistsError):
+    """An object with this name exists; you do not get it from `open()`, which attaches instead."""
+
+    _default = "{name!r} exists already; attach() to it, open() it, or choose another name"
+
+
+class KindMismatch(_Named, TypeError):
+    """The object exists but is of another kind, element type or shape than was asked for."""
+
+    _default = "{name!r} is something else"
+
+
+class VersionMismatch(_Named, ValueError):
+    """The segment was written by a procshare with another memory layout."""
+
+    _default = "{name!r} has another layout version; use the same procshare on both sides"
+
+
+class CorruptSegment(_Named, ValueError):
+    """What the segment holds is not what procshare writes; nothing in it was trusted."""
+
+    _default = "{name!r} does not hold a valid procshare object; unlink it and make it anew"
+
+
+class NotOwned(_Named, PermissionError):
+    """The segment belongs to another user, or is not a plain file; it was not touched."""
+
+    _default = "{name!r} was refused"
+
+
+class UnsupportedByBackend(ProcshareError, TypeError):
+    """The chosen backend cannot do this; the message names one that can."""
+
+
+class OutOfSharedMemory(ProcshareError, MemoryError):
+    """Shared memory has too few free bytes; nothing was created and nothing was lost.
+
+    Attributes:
+        name: The object to be made or grown.
+        needed: Bytes asked for.
+        free: Bytes that were free, or None where that is not known.
+    """
+
+    def __init__(self, name: str, needed: int, free: int | None = None) -> None:
+        super().__init__()
+        self.name, self.needed, self.free = name, needed, free
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.name, self.needed, self.free
+
+    def __str__(self) -> str:
+        free = "an unknown number of" if self.free is None else f"{self.free:,}"
+        return (
+            f"{self.name!r} needs {self.needed:,} bytes of shared memory and {free} are free; "
+            "free some (procshare.prune()), or enlarge /dev/shm (docker run --shm-size=1g)"
+        )

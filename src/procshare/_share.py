@@ -1,0 +1,98 @@
+"""`share()`, `wrap()` and `attach()`: the right class for an object that exists already."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from procshare._array import SharedArray
+from procshare._shared import Handle, Shared
+from procshare._value import SharedValue
+from procshare.backends import serve
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Sequence
+    from multiprocessing.managers import ValueProxy
+    from multiprocessing.shared_memory import SharedMemory
+    from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from procshare.backends import Backend
+
+    ScalarT = TypeVar("ScalarT", bound=np.generic)
+
+T = TypeVar("T")
+
+
+@overload
+def share(
+    obj: npt.NDArray[ScalarT], *, name: str | None = None, backend: str | Backend | None = None
+) -> SharedArray[ScalarT]: ...
+@overload
+def share(obj: T, *, name: str | None = None, backend: str | Backend | None = None) -> SharedValue[T]: ...
+def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = None) -> Shared[Any]:
+    """Share a copy of *obj*: an ndarray becomes a `SharedArray`, any other object that pickles a `SharedValue`.
+
+    A handle is returned as it is. (To count, make a `SharedCounter`: an int becomes a value.)
+
+    Args:
+        obj: What to copy.
+        name, backend: As for the class.
+
+    Raises:
+        TypeError: *obj* cannot be shared: it does not pickle.
+        OutOfSharedMemory: No room; nothing was created.
+    """
+    if isinstance(obj, Shared):
+        return obj
+    numpy = sys.modules.get("numpy")  # an ndarray exists only where NumPy was imported
+    if numpy is not None and isinstance(obj, numpy.ndarray):
+        return SharedArray(obj, name=name, backend=backend)
+    return SharedValue(obj, name=name, backend=backend)
+
+
+@overload
+def wrap(obj: Synchronized[T]) -> SharedValue[T]: ...
+@overload
+def wrap(obj: ValueProxy[T]) -> SharedValue[T]: ...
+@overload
+def wrap(obj: SynchronizedArray[Any]) -> SharedArray[Any]: ...
+@overload
+def wrap(obj: ctypes.Array[Any]) -> SharedArray[Any]: ...
+@overload
+def wrap(
+    obj: SharedMemory, *, dtype: type[ScalarT] | np.dtype[ScalarT], shape: int | Sequence[int]
+) -> SharedArray[ScalarT]: ...
+@overload
+def wrap(obj: SharedMemory, *, dtype: npt.DTypeLike, shape: int | Sequence[int]) -> SharedArray[Any]: ...
+def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Shared[Any]:
+    """Adopt a live object of `multiprocessing`: the same memory and the same lock behind procshare's interface.
+
+    Code that holds the original and code that holds the result exclude each other. The result is of the `stdlib`
+    backend, and travels between processes as the original does.
+
+    Args:
+        obj: A `multiprocessing` Value or Array, a `Manager().Value`, or a `SharedMemory`.
+        dtype: Element type, for a `SharedMemory` only.
+        shape: Length or lengths, for a `SharedMemory` only.
+
+    Raises:
+        TypeError: *obj* is none of these, or *dtype* and *shape* are missing or not wanted.
+        ValueError: The array does not fit in the `SharedMemory`.
+    """
+    wrapped: Shared[Any] = serve("wrap", "stdlib")(obj, dtype, shape)
+    return wrapped
+
+
+def attach(name: str) -> Handle:
+    """Attach to the object called *name*, whatever its kind, which is read from its segment.
+
+    Raises:
+        NotFound: Nothing alive has this name.
+        NotOwned, CorruptSegment, VersionMismatch: It was refused.
+    """
+    handle: Handle = serve("attach")(name)
+    return handle

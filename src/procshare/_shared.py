@@ -1,0 +1,199 @@
+"""`Handle`, the lifetime of a shared object in this process, and `Shared[T]`, its state.
+
+These classes are the interface. Calling one makes an object of the chosen backend's subclass, so
+`isinstance(x, SharedCounter)` holds whatever the backend. They are not abstract in the sense of `abc`
+(type checkers would refuse to call them): a method that a backend must supply raises NotImplementedError.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from procshare.backends import Backend, implementation, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from typing import Self
+
+T = TypeVar("T")
+
+
+class Cell(Protocol[T]):
+    """What `locked()` yields for a counter or value: one writable `value`.
+
+    What is written appears to others when the block ends, and not at all if the block raises or the
+    process dies. A cell is dead after its block (`Closed`).
+    """
+
+    value: T
+
+
+class Handle(ABC):
+    """One process's hold on a shared object; base of every public type.
+
+    The process that creates an object owns it: leaving its `with` block, `unlink()`, its exit, or the garbage
+    collection of a handle that was never exported (pickled, or its `name` or `segment` read) removes the object.
+    A handle pickles through any channel, and unpickling attaches.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str] = ""
+    """What the object is, as stored in its segment: "counter", "value" or "array"."""
+
+    def __new__(cls, *args: Any, backend: str | Backend | None = None, **kwargs: Any) -> Self:
+        made = implementation(cls, backend)
+        if made is cls:
+            return super().__new__(cls)
+        new: Self = made.__new__(made)
+        return new
+
+    @property
+    def name(self) -> str:
+        """The name to attach by, from any process of this user; reading it exports the object."""
+        raise NotImplementedError
+
+    @property
+    def segment(self) -> str:
+        """The POSIX shared-memory name it lives in, for `SharedMemory(name=...)`; reading it exports."""
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go in this process. Idempotent; never fails because views of the memory are alive."""
+        raise NotImplementedError
+
+    def unlink(self) -> None:
+        """Destroy the object for everyone: its name is gone, attached processes keep their mapping. Idempotent."""
+        raise NotImplementedError
+
+    def hand_over(self) -> Self:
+        """Give the object away: from now on it belongs to whoever attaches, and the last one out unlinks.
+
+        Returns the handle itself, so that a worker can `return SharedArray(x).hand_over()`.
+
+        Raises:
+            Closed: The handle is closed.
+            UnsupportedByBackend: The backend's objects cannot outlive their creator.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Attach to an object that exists.
+
+        Args:
+            name: The `name` of a handle in any process of this user.
+
+        Raises:
+            NotFound: Nothing alive has this name.
+            KindMismatch: It is of another kind.
+            NotOwned, CorruptSegment, VersionMismatch: It was refused.
+        """
+        if not cls.kind:  # Handle.attach and Shared.attach take any kind
+            anything: Self = serve("attach")(name)
+            return anything
+        attached: Self = implementation(cls, None)._attach(name)
+        return attached
+
+    @classmethod
+    def open(cls, name: str, *args: Any, persist: bool = False, **kwargs: Any) -> Self:
+        """Attach to *name*, or create it from the other arguments if it does not exist, atomically.
+
+        The object belongs to everyone who has it open: the last process out unlinks it.
+
+        Args:
+            name: Letters, digits and most punctuation, up to 180 bytes; shared by all processes of this user.
+            persist: Keep it when the last process has left; only `unlink()` removes it.
+
+        Raises:
+            KindMismatch: It exists and is of another kind.
+        """
+        opened: Self = implementation(cls, kwargs.pop("backend", None))._open(name, args, kwargs, persist)
+        return opened
+
+    @classmethod
+    def _attach(cls, name: str) -> Self:
+        raise NotImplementedError
+
+    @classmethod
+    def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        raise NotImplementedError
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Shared(Handle, Generic[T]):
+    """State of type *T* that several processes see as one."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> T:
+        """One consistent snapshot, as a plain object of this process. Read-only: a write here would race."""
+        raise NotImplementedError
+
+    def set(self, value: T) -> None:
+        """Replace the whole value at once.
+
+        Raises:
+            OverflowError: It does not fit; nothing was changed.
+            TypeError: It is of the wrong type; nothing was changed.
+        """
+        raise NotImplementedError
+
+    def modify(self, fn: Callable[[T], T]) -> T:
+        """Replace the value by `fn(value)` while nobody else can change it; returns the new value.
+
+        If *fn* raises, nothing is changed. *fn* should be short: others wait for it.
+        """
+        raise NotImplementedError
+
+    def locked(self, timeout: float | None = None) -> AbstractContextManager[Any]:
+        """Exclude every other thread and process for the length of a `with` block. Re-entrant.
+
+        Args:
+            timeout: Seconds to wait at most; 0 tries once; None waits for ever.
+
+        Raises:
+            LockTimeout: It was still held by someone else when the time ran out.
+        """
+        raise NotImplementedError
+
+    def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        """Sleep in the kernel until a change makes *predicate* true; returns the value that did.
+
+        Args:
+            predicate: Called with a snapshot, outside any lock, now and after changes.
+            timeout: Seconds to wait at most; None waits for ever.
+
+        Raises:
+            WaitTimeout: A `TimeoutError`; it did not come true in time.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        shown = "closed" if self.closed else f"value={self.value!r}"
+        return f"<{type(self).__name__} {shown}>"

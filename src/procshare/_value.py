@@ -1,0 +1,94 @@
+"""`SharedValue`: one number, string or any other object that pickles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, overload
+
+from procshare._shared import Shared
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy.typing as npt
+
+    from procshare._shared import Cell
+    from procshare.backends import Backend
+
+T = TypeVar("T")
+
+
+class SharedValue(Shared[T]):
+    """One value that several processes see as one: a number, a string, any object that pickles.
+
+    With *dtype* it holds a C number, range-checked and read back as a plain `int`, `float`, `bool` or `bytes`.
+    Without, it holds whatever pickles, and grows as needed; reading gives a fresh object each time.
+
+    Args:
+        initial: What it holds at first.
+        dtype: A type code of NumPy and `multiprocessing` ('b' 'B' 'h' 'H' 'i' 'I' 'l' 'L' 'q' 'Q' 'f' 'd' '?',
+            'c' for one byte), anything that `numpy.dtype` takes for these, or a `ctypes` number type.
+        name: Attach by it from any process; default: a random name.
+        backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
+
+    Raises:
+        OverflowError: *initial* does not fit *dtype*.
+        TypeError: *initial* is of the wrong type for *dtype*, or cannot be pickled; or *dtype* is no number type.
+        AlreadyExists: *name* is taken.
+        OutOfSharedMemory: No room; nothing was created.
+
+    Memory: 128 bytes, and twice the pickle for objects that are no small number; 8 KiB more with a name of its own.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str] = "value"
+
+    @overload
+    def __init__(
+        self: SharedValue[float],
+        initial: float,
+        dtype: Literal["f", "d"] | type[float],
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SharedValue[bool],
+        initial: bool,
+        dtype: Literal["?"] | type[bool],
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        initial: T,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        initial: object,
+        dtype: object = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def locked(self, timeout: float | None = None) -> AbstractContextManager[Cell[T]]:
+        """Exclude everyone else for a `with` block; yields a cell with a writable `value`.
+
+        Readers go on and see the last commit. What the block wrote appears when it ends, and not at all
+        if it raises.
+
+        Args:
+            timeout: Seconds to wait at most; 0 tries once; None waits for ever.
+
+        Raises:
+            LockTimeout: It was still held by someone else when the time ran out.
+        """
+        raise NotImplementedError

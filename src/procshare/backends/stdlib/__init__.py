@@ -1,0 +1,1 @@
+"""The backend on the standard library: multiprocessing, wrapped as it is."""
