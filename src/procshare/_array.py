@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from procshare._shared import Shared
+from procshare.backends import implementation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,7 +148,10 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         Raises:
             OutOfSharedMemory: No room; nothing was created.
         """
-        raise NotImplementedError
+        made: SharedArray[Any] = implementation(cls, backend).zeros(
+            shape, dtype, name=name, backend=backend, on_owner_death=on_owner_death
+        )
+        return made
 
     @property
     def array(self) -> npt.NDArray[ScalarT]:
@@ -206,4 +210,4 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
     def __repr__(self) -> str:
         shown = "closed" if self.closed else f"shape={self.shape} dtype={self.dtype}"
-        return f"<{type(self).__name__} {shown}>"
+        return f"<{(self._implements or type(self)).__name__} {shown}>"

@@ -43,6 +43,7 @@ class Handle(ABC):
 
     kind: ClassVar[str] = ""
     """What the object is, as stored in its segment: "counter", "value" or "array"."""
+    _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
     def __new__(cls, *args: Any, backend: str | Backend | None = None, **kwargs: Any) -> Self:
         made = implementation(cls, backend)
@@ -196,4 +197,4 @@ class Shared(Handle, Generic[T]):
 
     def __repr__(self) -> str:
         shown = "closed" if self.closed else f"value={self.value!r}"
-        return f"<{type(self).__name__} {shown}>"
+        return f"<{(self._implements or type(self)).__name__} {shown}>"

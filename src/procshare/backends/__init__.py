@@ -127,7 +127,7 @@ def implementation(cls: Any, backend: str | Backend | None) -> Any:
     chosen = _default() if backend is None else _named(backend)
     found = _resolved.get((cls, chosen))
     if found is None:
-        if getattr(cls, "_implements", None) is not None:
+        if cls._implements is not None:
             found = cls
         else:
             served = chosen.serve(cls.kind)

@@ -1,0 +1,186 @@
+/* The array: live memory, and a sequence number that tells readers when a block was at work.
+ *
+ * slot->word is even while nobody holds the lock, and odd inside a block. A reader copies, and has one true state if the
+ * number was even before and is the same after; else it takes the lock. (After Lameter, "Effective Synchronization on
+ * Linux/NUMA Systems", 2005: seqlocks.)
+ *
+ * Deaths. A holder that dies leaves the number odd and the lock to be taken over. Whoever has the lock and finds it odd
+ * knows that the elements may be half written: that is all there is to OwnerDied. recover() makes it even.
+ */
+#include "native.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WRITE_STEP (16u << 20)
+
+/* Copy *data* into the file: pages come into being filled, which is cheaper than zeroing and faulting them. */
+static int write_payload(seg_t *seg, const char *data, uint64_t length) {
+    int error = 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (uint64_t done = 0; done < length && error == 0;) {
+        uint64_t step = length - done < WRITE_STEP ? length - done : WRITE_STEP;
+        ssize_t n = pwrite(seg->fd, data + done, step, (off_t)(seg->payload + done));
+        if (n > 0) done += (uint64_t)n;
+        else if (n == 0 || errno != EINTR) error = n == 0 ? ENOSPC : errno;
+    }
+    Py_END_ALLOW_THREADS
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
+    if (error != 0) return raise_os(error, seg->name), -1;
+    return 0;
+}
+
+/* _create(data or None, nbytes, meta, name, proceed) */
+static PyObject *create(PyObject *self, PyObject *args) {
+    handle_t *h = (handle_t *)self;
+    PyObject *data, *name;
+    unsigned long long nbytes;
+    const char *meta;
+    Py_ssize_t meta_size;
+    int proceed;
+    if (!PyArg_ParseTuple(args, "OKy#Op", &data, &nbytes, &meta, &meta_size, &name, &proceed)) return NULL;
+    if (h->seg != NULL) return PyErr_Format(PyExc_TypeError, "__init__ was called again on an object that exists");
+    if (nbytes > (1ull << 46)) return raise_out_of_memory("a new array", nbytes, shm_free_bytes());
+    Py_buffer view = {0};
+    if (data != Py_None && PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    seg_t *seg = segment_create(KIND_ARRAY, nbytes, meta, (size_t)meta_size, 0, data == Py_None);
+    int done = seg == NULL ? -1 : 0;
+    if (done == 0) {
+        if (proceed) atomic_fetch_or(&seg->header->flags, SEG_PROCEED);
+        seg->handles++;
+        handle_adopt(h, seg, 0);
+        h->created = true;
+        h->epoch = process.epoch;
+        if (data != Py_None && view.len > 0) done = write_payload(seg, view.buf, (uint64_t)view.len);
+        if (done < 0) handle_abort(h);
+        else done = handle_publish(h, name);
+    }
+    if (data != Py_None) PyBuffer_Release(&view);
+    if (done < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *meta(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    return PyBytes_FromStringAndSize(h->seg->base + h->seg->meta, (Py_ssize_t)h->seg->meta_size);
+}
+
+static PyObject *memory(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    return h->seg == NULL ? raise_closed() : view_make(h->seg);
+}
+
+/* ---- the lock and the sequence ---- */
+
+static int begin(handle_t *h, int64_t timeout, bool repairing) {
+    hold_t *hold;
+    if (h->seg == NULL) return raise_closed(), -1;
+    if ((hold = handle_hold(h)) == NULL || lock_acquire(hold, timeout) < 0) return -1;
+    if (hold->depth > 1) return 0;
+    slot_t *slot = hold->slot;
+    int64_t sequence = atomic_load(&slot->word);
+    bool proceed = atomic_load(&hold->seg->header->flags) & SEG_PROCEED;
+    if ((sequence & 1) && !repairing && !proceed) {
+        const char *name = hold->seg->name;
+        raise_named("OwnerDied", name, "");
+        lock_release(hold);
+        return -1;
+    }
+    atomic_store(&slot->word, (sequence & 1) ? sequence + 2 : sequence + 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&slot->since, (uint64_t)coarse_ns(), memory_order_relaxed);
+    FAULT(array_marked);
+    return 0;
+}
+
+/* True if this ended the outermost block. */
+static void end(hold_t *hold) {
+    slot_t *slot = hold->slot;
+    if (hold->depth == 1) {
+        FAULT(array_committing);
+        atomic_store(&slot->word, (atomic_load(&slot->word) | 1) + 1);
+        FAULT(array_committed);
+        change_notify(slot);
+    }
+    lock_release(hold);
+}
+
+static PyObject *lock(PyObject *self, PyObject *timeout) {
+    int64_t ns;
+    if (parse_timeout(timeout, &ns) < 0 || begin((handle_t *)self, ns, false) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* _unlock(): False if the block was ended already, by close() or by a fork. */
+static PyObject *unlock(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    hold_t *hold = h->seg ? hold_if_any(h) : NULL;
+    if (hold == NULL || !held_here(hold)) Py_RETURN_FALSE;
+    end(hold);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *recover(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    hold_t *hold = handle_hold(h);
+    if (hold == NULL) return NULL;
+    if (!held_here(hold) && begin(h, -1, true) == 0) end(hold);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* _sequence(): the number, -1 while this thread is inside a block. */
+static PyObject *sequence(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    atomic_thread_fence(memory_order_acquire);
+    if (held_here(hold_if_any(h))) return PyLong_FromLong(-1);
+    return PyLong_FromLongLong(atomic_load(&h->slot->word));
+}
+
+/* _store(data): replace all elements, as one block. */
+static PyObject *store(PyObject *self, PyObject *data) {
+    handle_t *h = (handle_t *)self;
+    Py_buffer view;
+    if (h->seg == NULL) return raise_closed();
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    if ((uint64_t)view.len != h->seg->payload_size) {
+        PyBuffer_Release(&view);
+        return PyErr_Format(PyExc_ValueError, "expected %llu bytes", (unsigned long long)h->seg->payload_size);
+    }
+    int done = begin(h, -1, false);
+    if (done == 0) {
+        hold_t *hold = h->hold;
+        char *to = hold->seg->base + hold->seg->payload;
+        size_t half = (size_t)view.len / 2;
+        Py_BEGIN_ALLOW_THREADS
+        memcpy(to, view.buf, half);
+        FAULT(array_writing);
+        memcpy(to + half, (char *)view.buf + half, (size_t)view.len - half);
+        Py_END_ALLOW_THREADS
+        end(hold);
+    }
+    PyBuffer_Release(&view);
+    if (done < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"_create", create, METH_VARARGS, NULL}, {"_meta", meta, METH_NOARGS, NULL},
+    {"_memory", memory, METH_NOARGS, NULL},  {"_lock", lock, METH_O, NULL},
+    {"_unlock", unlock, METH_NOARGS, NULL},  {"_sequence", sequence, METH_NOARGS, NULL},
+    {"_store", store, METH_O, NULL},         {"recover", recover, METH_NOARGS, "After OwnerDied: declare the contents good again."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {{Py_tp_methods, methods}, {0, NULL}};
+
+PyType_Spec array_spec = {"procshare._native.Array", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

@@ -1,0 +1,263 @@
+/* Attaching to a segment by name, and clearing away one that nobody is attached to. What a file says is checked before any
+ * of it is believed. */
+#include "native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Open a segment's file, refusing what another user could have put there: a descriptor, -1 with an exception. */
+static int open_checked(const char *name, struct stat *st) {
+    char path[NAME_ROOM + 16];
+    if (shm_path(path, sizeof path, name) < 0) return -1;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        if (errno == ENOENT) raise_named("NotFound", name, "");
+        else if (errno == EACCES || errno == ELOOP || errno == EISDIR || errno == ENXIO)
+            raise_named("NotOwned", name, "it is not a file that this user made: %s", strerror(errno));
+        else raise_os(errno, path);
+        return -1;
+    }
+    const char *refused = NULL;
+    if (fstat(fd, st) < 0) refused = "it cannot be examined";
+    else if (!S_ISREG(st->st_mode)) refused = "it is not a regular file";
+    else if (st->st_uid != geteuid()) refused = "it belongs to another user";
+    else if (st->st_mode & 077) refused = "others may read or write it; procshare's segments are mode 0600";
+    if (refused == NULL) return fd;
+    raise_named("NotOwned", name, "%s", refused);
+    close(fd);
+    return -1;
+}
+
+/* What is wrong with a header, or NULL. */
+static const char *header_fault(const header_t *h, uint64_t file_size) {
+    if (h->kind < KIND_SLAB || h->kind >= KIND_END) return "its kind is unknown";
+    if (h->size < HEADER_SIZE || h->size % 4096 != 0 || h->size > file_size) return "its size is not the file's";
+    if (h->payload < HEADER_SIZE || h->payload > h->size || h->payload_size > h->size - h->payload)
+        return "its payload lies outside";
+    if (h->meta < META_OFFSET || h->meta > h->payload || h->meta_size > h->payload - h->meta) return "its description lies outside";
+    if (h->meta == META_OFFSET && h->meta_size > META_ROOM) return "its description lies over its seats";
+    if (h->meta != META_OFFSET && h->meta < HEADER_SIZE) return "its description lies over its seats";
+    if (h->slots != (h->kind == KIND_SLAB ? SLAB_SLOTS : 0)) return "its number of slots is wrong";
+    if (h->kind == KIND_SLAB && h->size != SLAB_SIZE) return "its size is not a slab's";
+    if ((h->kind == KIND_COUNTER || h->kind == KIND_VALUE) && h->size != HEADER_SIZE) return "its size is not a value's";
+    if (memchr(h->name, 0, NAME_ROOM) == NULL) return "its name has no end";
+    return NULL;
+}
+
+static int read_header(int fd, const char *name, const struct stat *st, header_t *h) {
+    if (st->st_size < (off_t)HEADER_SIZE || pread(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h) {
+        raise_named("CorruptSegment", name, "the file is too short");
+        return -1;
+    }
+    if (memcmp(h->magic, LAYOUT_MAGIC, sizeof h->magic) != 0) {
+        raise_named("CorruptSegment", name, "it does not begin as a segment does");
+        return -1;
+    }
+    if (h->layout != LAYOUT_VERSION) {
+        raise_named("VersionMismatch", name, "it has version %u, this procshare has %u", h->layout, LAYOUT_VERSION);
+        return -1;
+    }
+    const char *fault = header_fault(h, (uint64_t)st->st_size);
+    if (fault != NULL) {
+        raise_named("CorruptSegment", name, "%s", fault);
+        return -1;
+    }
+    return 0;
+}
+
+static bool is_garbage(int fd, const header_t *h) {
+    if (atomic_load(&h->flags) & SEG_PERSIST) return false;
+    if (h->root.flags & SLOT_IN_FLIGHT) return false;
+    for (uint32_t i = 0; i < h->slots; i++) {
+        slot_t slot;
+        if (pread(fd, &slot, sizeof slot, HEADER_SIZE + i * sizeof slot) != (ssize_t)sizeof slot) break;
+        if ((slot.flags & SLOT_IN_FLIGHT) && slot.state == SLOT_LIVE) return false;
+    }
+    return true;
+}
+
+/* Unlink *name* if it still leads to the file behind fd, all of whose seats we hold; tell the tracker if it is ours. */
+static bool unlink_held(int fd, const char *name, const header_t *h) {
+    char path[NAME_ROOM + 16];
+    struct stat here, there;
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
+    if (unlink(path) < 0) return false;
+    uint64_t tracker = atomic_load(&h->tracker);
+    if (tracker != 0 && call_hook("unregister", Py_BuildValue("(sK)", name, (unsigned long long)tracker)) < 0)
+        PyErr_WriteUnraisable(NULL);
+    return true;
+}
+
+/* If nobody is attached to *name* and nothing keeps it, unlink it. 1: done. 0: somebody is, or it is not there or not
+ * ours. Never an exception. */
+int segment_reap(const char *name) {
+    struct stat st;
+    header_t h;
+    int fd = open_checked(name, &st), done = 0;
+    if (fd >= 0 && read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
+        if (read_header(fd, name, &st, &h) == 0 && is_garbage(fd, &h)) done = unlink_held(fd, name, &h);
+        seat_drop_all(fd);
+    }
+    if (fd >= 0) close(fd);
+    PyErr_Clear();
+    return done;
+}
+
+static seg_t *mapped_already(const struct stat *st) {
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+        if (seg->ino == st->st_ino && seg->dev == st->st_dev) return seg;
+    return NULL;
+}
+
+static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, const char *name) {
+    seg_t *seg = calloc(1, sizeof *seg);
+    if (seg == NULL) return (seg_t *)PyErr_NoMemory();
+    seg->base = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (seg->base == MAP_FAILED) {
+        free(seg);
+        return raise_os(errno, name);
+    }
+    seg->header = (header_t *)seg->base;
+    seg->fd = fd;
+    seg->dev = st->st_dev;
+    seg->ino = st->st_ino;
+    seg->seat = -1;
+    seg->kind = h->kind;
+    seg->size = h->size;
+    seg->payload = h->payload;
+    seg->payload_size = h->payload_size;
+    seg->meta = h->meta;
+    seg->meta_size = h->meta_size;
+    seg->slots = h->slots;
+    seg->known_size = (uint64_t)st->st_size;
+    snprintf(seg->name, NAME_ROOM, "%s", name);
+    return seg;
+}
+
+/* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, -1 exception. */
+static int settle(seg_t *seg, const header_t *h) {
+    bool alone = seat_take_all(seg->fd);
+    if (alone && is_garbage(seg->fd, h)) { /* all who had it are dead, and it should have gone with them */
+        bool gone = unlink_held(seg->fd, seg->name, h);
+        seat_drop_all(seg->fd);
+        return gone || !segment_names(seg, seg->name) ? 0 : (raise_named("NotFound", seg->name, "its owner is gone"), -1);
+    }
+    if (seat_take(seg) < 0) {
+        if (errno != EAGAIN) return raise_os(errno, seg->name), -1;
+        if (!segment_names(seg, seg->name)) return 0;
+        PyErr_Format(PyExc_OSError, "%s has no free seat: %u processes are attached", seg->name, (unsigned)SEAT_COUNT);
+        return -1;
+    }
+    if (alone) seat_keep_one(seg->fd, (uint32_t)seg->seat);
+    FAULT(segment_attached);
+    return segment_names(seg, seg->name);
+}
+
+static void discard(seg_t *seg) {
+    munmap(seg->base, seg->size);
+    close(seg->fd);
+    free(seg);
+}
+
+/* Attach: one reference and a seat, or NULL with an exception. */
+seg_t *segment_attach(const char *name) {
+    if (segment_start_process() < 0) return NULL;
+    for (int tries = 0; tries < 1000; tries++) {
+        struct stat st;
+        header_t h;
+        int fd = open_checked(name, &st);
+        if (fd < 0) return NULL;
+        FAULT(segment_opened);
+        seg_t *seg = mapped_already(&st);
+        if (seg != NULL) {
+            close(fd);
+            if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, name);
+            if (!segment_names(seg, name)) continue;
+            segment_ref(seg);
+            return seg;
+        }
+        if (read_header(fd, name, &st, &h) < 0 || (seg = map_checked(fd, &st, &h, name)) == NULL) {
+            close(fd);
+            return NULL;
+        }
+        int settled = settle(seg, &h);
+        if (settled == 1) {
+            seg->refs = 1;
+            seg->next = process.segments;
+            process.segments = seg;
+            return seg;
+        }
+        discard(seg);
+        if (settled < 0 || PyErr_CheckSignals() < 0) return NULL;
+    }
+    return raise_named("NotFound", name, "it was replaced again and again while attaching");
+}
+
+/* ---- looking without attaching ---- */
+
+static PyObject *seated(int fd, const char *base) {
+    PyObject *pids = PyList_New(0);
+    const seat_t *seats = (const seat_t *)(base + SEATS_OFFSET);
+    for (uint32_t seat = 0; pids != NULL && seat < SEAT_COUNT; seat++) {
+        if (atomic_load(&seats[seat].generation) == 0 || !seat_taken(fd, seat)) continue;
+        PyObject *pid = PyLong_FromUnsignedLong(atomic_load(&seats[seat].pid));
+        if (pid == NULL || PyList_Append(pids, pid) < 0) Py_CLEAR(pids);
+        Py_XDECREF(pid);
+    }
+    return pids;
+}
+
+static long holder_of(int fd, const char *base, const slot_t *slot) {
+    uint32_t lock = atomic_load(&slot->lock), seat = ((lock & ~LOCK_WAITERS) >> 21) - 1;
+    if (lock == 0 || seat >= SEAT_COUNT || !seat_taken(fd, seat)) return 0;
+    const seat_t *taken = (const seat_t *)(base + SEATS_OFFSET) + seat;
+    if ((atomic_load(&taken->generation) & LOCK_GENERATION) != (lock & LOCK_GENERATION)) return 0;
+    return (long)atomic_load(&taken->pid);
+}
+
+static PyObject *live_objects(int fd, const char *base, const header_t *h) {
+    PyObject *objects = PyList_New(0);
+    for (uint32_t i = 0; objects != NULL && i <= h->slots; i++) {
+        const slot_t *slot = i == 0 ? &((const header_t *)base)->root : (const slot_t *)(base + HEADER_SIZE) + (i - 1);
+        if (slot->state != SLOT_LIVE || (i == 0) == (h->kind == KIND_SLAB)) continue;
+        if (i > 0 && !(slot->flags & SLOT_EXPORTED)) continue;
+        PyObject *object = Py_BuildValue("(IIil)", i, slot->generation, (int)slot->kind, holder_of(fd, base, slot));
+        if (object == NULL || PyList_Append(objects, object) < 0) Py_CLEAR(objects);
+        Py_XDECREF(object);
+    }
+    return objects;
+}
+
+/* (kind, size, flags, creator pid, seated pids, handed at, in flight, [(slot, generation, kind, holder), ...]) */
+PyObject *segment_inspect(const char *name) {
+    struct stat st;
+    header_t h;
+    int fd = open_checked(name, &st);
+    if (fd < 0) return NULL;
+    PyObject *out = NULL, *pids = NULL, *objects = NULL;
+    if (read_header(fd, name, &st, &h) == 0) {
+        size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
+        char *base = malloc(window);
+        if (base == NULL || pread(fd, base, window, 0) != (ssize_t)window) PyErr_NoMemory();
+        else if ((pids = seated(fd, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
+            atomic_fetch_and(&h.flags, ~(uint32_t)SEG_PERSIST);
+            bool in_flight = !is_garbage(fd, &h);
+            header_t *real = (header_t *)base;
+            out = Py_BuildValue("(iKIIOKOO)", (int)h.kind, (unsigned long long)st.st_size, (unsigned)real->flags,
+                                (unsigned)h.creator_pid, pids, (unsigned long long)h.handed_at,
+                                in_flight ? Py_True : Py_False, objects);
+        }
+        free(base);
+    }
+    Py_XDECREF(pids);
+    Py_XDECREF(objects);
+    close(fd);
+    return out;
+}

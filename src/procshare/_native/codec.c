@@ -1,0 +1,242 @@
+/* Objects as 64 bits, or as 64 bits and a record.
+ *
+ * A value with a type code is its C bits, zero-extended. Any other value is a tagged word: doubles are stored as
+ * they are, and the NaNs that no arithmetic produces carry the rest (after Gudeman, "Representing Type Information in
+ * Dynamically Typed Languages", 1993). The word is stored inverted, so that zero, as a hole in a file reads, means nothing.
+ *
+ *   fff9 0000 0000 000x   None, False, True
+ *   fffa iiii iiii iiii   int of 48 bits
+ *   fffb vvvv vvvv vvvb   a record: 47 bits of version, 1 bit of buffer
+ *   any other             double (a NaN with other bits than Python's own is pickled)
+ */
+#include "native.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#define TAG_CONSTANT 0xfff9ull
+#define TAG_INT 0xfffaull
+#define TAG_RECORD 0xfffbull
+#define QUIET_NAN 0x7ff8000000000000ull
+
+enum { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE };
+
+static uint64_t bits_of(double d) {
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    return bits;
+}
+
+static double double_of(uint64_t bits) {
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    return d;
+}
+
+/* ---- type codes ---- */
+
+typedef struct {
+    char code;
+    bool is_signed;
+    uint8_t size;
+} integer_t;
+
+static const integer_t integers[] = {
+    {'?', false, 1}, {'b', true, 1}, {'B', false, 1}, {'h', true, 2},  {'H', false, 2},
+    {'i', true, 4},  {'I', false, 4}, {'l', true, sizeof(long)}, {'L', false, sizeof(long)},
+    {'q', true, 8},  {'Q', false, 8},
+};
+
+static const integer_t *integer(uint8_t code) {
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
+        if (integers[i].code == (char)code) return &integers[i];
+    return NULL;
+}
+
+bool code_known(uint8_t code) { return code == 'f' || code == 'd' || code == 'c' || integer(code) != NULL; }
+
+static int does_not_fit(uint8_t code, PyObject *obj) {
+    PyErr_Format(PyExc_OverflowError, "%R does not fit type code '%c'; nothing was changed", obj, (int)code);
+    return -1;
+}
+
+static int encode_integer(const integer_t *type, PyObject *obj, int64_t *bits) {
+    PyObject *number = PyNumber_Index(obj);
+    if (number == NULL) return -1;
+    int overflow = 0;
+    long long n = PyLong_AsLongLongAndOverflow(number, &overflow);
+    int failed = 0;
+    if (type->code == '?') failed = overflow || n < 0 || n > 1;
+    else if (type->is_signed) {
+        long long top = type->size == 8 ? LLONG_MAX : (1ll << (type->size * 8 - 1)) - 1;
+        failed = overflow || n > top || n < -top - 1;
+    } else if (overflow > 0 && type->size == 8) {
+        unsigned long long u = PyLong_AsUnsignedLongLong(number);
+        failed = u == ULLONG_MAX && PyErr_Occurred();
+        if (failed) PyErr_Clear();
+        n = (long long)u;
+    } else
+        failed = overflow || n < 0 || (type->size < 8 && n >> (type->size * 8) != 0);
+    Py_DECREF(number);
+    if (failed) return does_not_fit((uint8_t)type->code, obj);
+    *bits = n;
+    return 0;
+}
+
+static int encode_byte(PyObject *obj, int64_t *bits) {
+    if (!PyBytes_Check(obj) || PyBytes_Size(obj) == 0)
+        return PyErr_Format(PyExc_TypeError, "type code 'c' holds one byte, as bytes of length 1, not %R", obj), -1;
+    if (PyBytes_Size(obj) > 1) return does_not_fit('c', obj);
+    *bits = (uint8_t)PyBytes_AsString(obj)[0];
+    return 0;
+}
+
+/* obj as the bits of a type code: 0, or -1 with OverflowError or TypeError. */
+int code_encode(uint8_t code, PyObject *obj, int64_t *bits) {
+    if (code == 'c') return encode_byte(obj, bits);
+    if (code != 'f' && code != 'd') return encode_integer(integer(code), obj, bits);
+    double d = PyFloat_AsDouble(obj);
+    if (d == -1.0 && PyErr_Occurred()) return -1;
+    if (code == 'd') {
+        *bits = (int64_t)bits_of(d);
+        return 0;
+    }
+    float f = (float)d;
+    if (isinf(f) && !isinf(d)) return does_not_fit(code, obj);
+    uint32_t narrow;
+    memcpy(&narrow, &f, sizeof narrow);
+    *bits = narrow;
+    return 0;
+}
+
+PyObject *code_decode(uint8_t code, int64_t bits) {
+    if (LIKELY(code == 'd')) return PyFloat_FromDouble(double_of((uint64_t)bits));
+    if (code == 'f') {
+        uint32_t narrow = (uint32_t)bits;
+        float f;
+        memcpy(&f, &narrow, sizeof f);
+        return PyFloat_FromDouble(f);
+    }
+    char byte = (char)bits;
+    if (code == 'c') return PyBytes_FromStringAndSize(&byte, 1);
+    if (code == '?') return PyBool_FromLong(bits & 1);
+    if (code == 'Q' || code == 'L') return PyLong_FromUnsignedLongLong((unsigned long long)bits);
+    return PyLong_FromLongLong(bits);
+}
+
+/* ---- tagged words ---- */
+
+static int64_t seal(uint64_t tag, uint64_t payload) { return (int64_t)~(tag << 48 | (payload & 0xffffffffffffull)); }
+
+bool tagged_is_record(int64_t word) { return ~(uint64_t)word >> 48 == TAG_RECORD; }
+
+int64_t tagged_record(uint64_t version, unsigned buffer) { return seal(TAG_RECORD, version << 1 | buffer); }
+
+/* The object in a word that is no record; NULL without an exception if it is no word of ours. */
+PyObject *tagged_decode(int64_t word) {
+    uint64_t bits = ~(uint64_t)word, tag = bits >> 48;
+    if (tag < TAG_CONSTANT) return PyFloat_FromDouble(double_of(bits));
+    if (tag == TAG_INT) return PyLong_FromLongLong((int64_t)(bits << 16) >> 16);
+    if (tag != TAG_CONSTANT || (bits & 0xffffffffffffull) > 2) return NULL;
+    PyObject *constant[] = {Py_None, Py_False, Py_True};
+    return Py_NewRef(constant[bits & 3]);
+}
+
+static int load_pickle(void) {
+    if (process.loads != NULL) return 0;
+    PyObject *pickle = PyImport_ImportModule("pickle");
+    if (pickle == NULL) return -1;
+    process.dumps = PyObject_GetAttrString(pickle, "dumps");
+    process.loads = PyObject_GetAttrString(pickle, "loads");
+    Py_DECREF(pickle);
+    return process.dumps != NULL && process.loads != NULL ? 0 : -1;
+}
+
+/* The pickle, or NULL with a TypeError that names the type and has pickle's own error as its cause. */
+static PyObject *pickled(PyObject *obj) {
+    if (load_pickle() < 0) return NULL;
+    PyObject *bytes = PyObject_CallFunction(process.dumps, "Oi", obj, 5);
+    if (bytes != NULL) return bytes;
+    PyObject *type, *cause, *traceback;
+    PyErr_Fetch(&type, &cause, &traceback);
+    PyErr_NormalizeException(&type, &cause, &traceback);
+    PyObject *name = PyObject_GetAttrString(type, "__name__");
+    bool refused = name != NULL && (PyUnicode_CompareWithASCIIString(name, "PicklingError") == 0 ||
+                                    PyErr_GivenExceptionMatches(type, PyExc_TypeError) ||
+                                    PyErr_GivenExceptionMatches(type, PyExc_AttributeError));
+    Py_XDECREF(name);
+    if (!refused) {
+        PyErr_Restore(type, cause, traceback);
+        return NULL;
+    }
+    PyObject *error = PyObject_CallFunction(PyExc_TypeError, "N", PyUnicode_FromFormat(
+        "an object of type %R cannot be shared, because it does not pickle: %S", (PyObject *)Py_TYPE(obj), cause));
+    if (error != NULL) {
+        PyException_SetCause(error, Py_NewRef(cause));
+        PyErr_SetObject(PyExc_TypeError, error);
+        Py_DECREF(error);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(cause);
+    Py_XDECREF(traceback);
+    return NULL;
+}
+
+static int encode_int(PyObject *obj, int64_t *word, PyObject **record) {
+    int overflow = 0;
+    long long n = PyLong_AsLongLongAndOverflow(obj, &overflow);
+    if (overflow) {
+        *word = RECORD_PICKLE;
+        *record = pickled(obj);
+    } else if (n >= -(1ll << 47) && n < 1ll << 47) {
+        *word = seal(TAG_INT, (uint64_t)n);
+        return 0;
+    } else {
+        *word = RECORD_INT;
+        *record = PyBytes_FromStringAndSize((const char *)&n, sizeof n);
+    }
+    return *record == NULL ? -1 : 0;
+}
+
+/* Any object: a word and *record NULL; or a record's bytes, and its tag in *word. -1 with TypeError: it does not pickle. */
+int tagged_encode(PyObject *obj, int64_t *word, PyObject **record) {
+    *record = NULL;
+    if (obj == Py_None || obj == Py_False || obj == Py_True) {
+        *word = seal(TAG_CONSTANT, obj == Py_None ? 0 : obj == Py_False ? 1 : 2);
+        return 0;
+    }
+    if (PyLong_CheckExact(obj)) return encode_int(obj, word, record);
+    if (PyFloat_CheckExact(obj)) {
+        uint64_t bits = bits_of(PyFloat_AsDouble(obj));
+        if (!isnan(double_of(bits)) || bits == QUIET_NAN) {
+            *word = (int64_t)~bits;
+            return 0;
+        }
+    }
+    if (PyBytes_CheckExact(obj)) {
+        *word = RECORD_BYTES;
+        *record = Py_NewRef(obj);
+        return 0;
+    }
+    if (PyUnicode_CheckExact(obj)) {
+        *word = RECORD_STR;
+        if ((*record = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass")) != NULL) return 0;
+        return -1;
+    }
+    *word = RECORD_PICKLE;
+    *record = pickled(obj);
+    return *record == NULL ? -1 : 0;
+}
+
+/* A fresh object from a record's tag and bytes; NULL without an exception if there is no such tag. */
+PyObject *record_decode(uint8_t tag, PyObject *bytes) {
+    if (tag == RECORD_BYTES) return Py_NewRef(bytes);
+    if (tag == RECORD_STR) return PyUnicode_FromEncodedObject(bytes, "utf-8", "surrogatepass");
+    if (tag == RECORD_PICKLE) return load_pickle() < 0 ? NULL : PyObject_CallFunctionObjArgs(process.loads, bytes, NULL);
+    if (tag != RECORD_INT || PyBytes_Size(bytes) != 8) return NULL;
+    long long n;
+    memcpy(&n, PyBytes_AsString(bytes), sizeof n);
+    return PyLong_FromLongLong(n);
+}

@@ -1,0 +1,57 @@
+/* Raising procshare's errors, whose classes Python hands in by configure(). */
+#include "native.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Raise errors.<cls>(*args), stealing args. */
+static void *raise_with(const char *cls, PyObject *args) {
+    if (args == NULL) return NULL;
+    PyObject *type = PyObject_GetAttrString(process.errors, cls);
+    PyObject *error = type ? PyObject_CallObject(type, args) : NULL;
+    if (error != NULL) PyErr_SetObject(type, error);
+    Py_XDECREF(error);
+    Py_XDECREF(type);
+    Py_DECREF(args);
+    return NULL;
+}
+
+void *raise_named(const char *cls, const char *name, const char *format, ...) {
+    char detail[400] = "";
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(detail, sizeof detail, format, ap);
+    va_end(ap);
+    return raise_with(cls, Py_BuildValue("(ss)", public_name(name), detail));
+}
+
+void *raise_closed(void) { return raise_with("Closed", PyTuple_New(0)); }
+
+void *raise_out_of_memory(const char *name, uint64_t needed, uint64_t free) {
+    return raise_with("OutOfSharedMemory", Py_BuildValue("(sKK)", public_name(name), (unsigned long long)needed,
+                                                         (unsigned long long)free));
+}
+
+void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns) {
+    PyObject *pid = holder ? PyLong_FromUnsignedLong(holder) : Py_NewRef(Py_None);
+    PyObject *held = held_ns >= 0 ? PyFloat_FromDouble((double)held_ns / 1e9) : Py_NewRef(Py_None);
+    return raise_with("LockTimeout", Py_BuildValue("(sdNN)", public_name(name), (double)waited_ns / 1e9, pid, held));
+}
+
+void *raise_os(int error, const char *name) {
+    errno = error;
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
+}
+
+/* Call hooks.<hook>(*args), or without arguments; 0, or -1 with an exception. Steals args. */
+int call_hook(const char *hook, PyObject *args) {
+    PyObject *fn = PyObject_GetAttrString(process.hooks, hook);
+    PyObject *done = NULL;
+    if (fn != NULL) done = PyObject_CallObject(fn, args);
+    Py_XDECREF(fn);
+    Py_XDECREF(args);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}

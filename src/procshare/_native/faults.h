@@ -1,0 +1,64 @@
+/* Named points at which a test build dies by SIGKILL: PROCSHARE_FAULT=<point>, or <point>:<n> for its n-th visit.
+ * In any other build FAULT() is nothing. Every point is listed here once, with the step that it stands before. */
+#ifndef PROCSHARE_FAULTS_H
+#define PROCSHARE_FAULTS_H
+
+#define FAULT_POINTS(X)                                                              \
+    X(segment_made, "segment.made")             /* file exists, nothing in it */      \
+    X(segment_reserved, "segment.reserved")     /* space taken, header not written */ \
+    X(segment_filled, "segment.filled")         /* header written, no seat yet */     \
+    X(segment_seated, "segment.seated")         /* seat taken, no name yet */         \
+    X(segment_registered, "segment.registered") /* tracker knows it, no name yet */   \
+    X(segment_linked, "segment.linked")         /* name exists, creator not told */   \
+    X(segment_opened, "segment.opened")         /* attacher opened it, no seat yet */ \
+    X(segment_attached, "segment.attached")     /* seat taken, name not re-checked */ \
+    X(segment_leaving, "segment.leaving")       /* seat given up, not yet unlinked */ \
+    X(segment_last_out, "segment.last_out")     /* all seats held, not yet unlinked */\
+    X(segment_unlinked, "segment.unlinked")     /* name gone, tracker not told */     \
+    X(segment_reserving, "segment.reserving")   /* file about to grow */              \
+    X(seat_locked, "seat.locked")               /* range locked, generation old */    \
+    X(seat_raised, "seat.raised")               /* generation raised, pid old */      \
+    X(slab_taken, "slab.taken")                 /* slot chosen, not yet live */       \
+    X(slab_live, "slab.live")                   /* slot live, handle not made */      \
+    X(slab_freeing, "slab.freeing")             /* slot about to be dead */           \
+    X(slab_freed, "slab.freed")                 /* slot dead, not on the free list */ \
+    X(lock_acquired, "lock.acquired")           /* lock word is ours, nothing done */ \
+    X(lock_taken_over, "lock.taken_over")       /* from a dead owner, not repaired */ \
+    X(lock_recovered, "lock.recovered")         /* repaired after a dead owner */     \
+    X(lock_releasing, "lock.releasing")         /* work done, lock still ours */      \
+    X(lock_released, "lock.released")           /* free, waiters not woken */         \
+    X(counter_saved, "counter.saved")           /* last commit saved, word open */    \
+    X(counter_marked, "counter.marked")         /* word marked as locked */           \
+    X(counter_committing, "counter.committing") /* before the one store */            \
+    X(counter_committed, "counter.committed")   /* after it, lock still ours */       \
+    X(counter_added, "counter.added")           /* word changed, waiters not woken */ \
+    X(value_committing, "value.committing")     /* before the one store */            \
+    X(value_committed, "value.committed")       /* after it, lock still ours */       \
+    X(value_growing, "value.growing")           /* new buffer had, old one in place */\
+    X(value_grown, "value.grown")               /* new buffer in place, old one lost */\
+    X(value_writing, "value.writing")           /* record half written */             \
+    X(value_written, "value.written")           /* record whole, not published */     \
+    X(heap_extending, "heap.extending")         /* file grown, heap end old */        \
+    X(heap_popped, "heap.popped")               /* extent off the free list */        \
+    X(heap_pushing, "heap.pushing")             /* extent linked, list head old */    \
+    X(array_marked, "array.marked")             /* sequence odd, nothing written */   \
+    X(array_writing, "array.writing")           /* elements half written by set() */  \
+    X(array_committing, "array.committing")     /* elements whole, sequence odd */    \
+    X(array_committed, "array.committed")       /* sequence even, lock still ours */  \
+    X(change_bumped, "change.bumped")           /* sequence bumped, nobody woken */
+
+enum fault {
+#define X(id, name) FAULT_##id,
+    FAULT_POINTS(X)
+#undef X
+    FAULT_COUNT
+};
+
+#ifdef PROCSHARE_FAULTS
+void fault_hit(enum fault point);
+#define FAULT(id) fault_hit(FAULT_##id)
+#else
+#define FAULT(id) ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,306 @@
+/* The handle: one process's hold on a shared object. Base of the C types behind every class of the shm backend. */
+#include "native.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <structmember.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Whether this process made the object, and still owns it. */
+static bool mine(const handle_t *h) { return h->created && h->epoch == process.epoch; }
+
+hold_t *handle_hold(handle_t *h) {
+    if (h->hold == NULL) h->hold = hold_of(h->seg, h->index);
+    return h->hold;
+}
+
+static void take_place(handle_t *h, seg_t *seg, uint32_t index) {
+    h->seg = seg;
+    h->index = index;
+    h->slot = segment_slot(seg, index);
+    h->generation = atomic_load(&h->slot->generation);
+    h->word = &h->slot->word;
+}
+
+/* Space for a new object, without a name yet; what it holds is for the caller to fill in before handle_publish(). */
+int handle_place(handle_t *h, uint8_t kind, PyObject *name) {
+    if (h->seg != NULL) {
+        PyErr_SetString(PyExc_TypeError, "__init__ was called again on an object that exists; make a new one");
+        return -1;
+    }
+    seg_t *seg;
+    uint32_t index = 0;
+    if (name == NULL || name == Py_None) {
+        if (slab_take(&seg, &index) < 0) return -1;
+    } else {
+        if ((seg = segment_create(kind, 0, NULL, 0, 0, true)) == NULL) return -1;
+        seg->handles++;
+    }
+    take_place(h, seg, index);
+    h->slot->kind = h->kind = kind;
+    h->created = true;
+    h->epoch = process.epoch;
+    return 0;
+}
+
+static void let_go(handle_t *h) {
+    seg_t *seg = h->seg;
+    if (seg == NULL) return;
+    bool give_back = mine(h) && !h->exported && h->index > 0;
+    uint32_t index = h->index;
+    h->word = NULL;
+    h->seg = NULL;
+    h->slot = NULL;
+    h->hold = NULL;
+    if (give_back) {
+        hold_t *hold = seg->holds ? seg->holds[index] : NULL;
+        if (hold != NULL && atomic_load(&hold->thread) != 0) lock_abandon(hold);
+        slab_give_back(seg, index);
+    }
+    if (--seg->handles == 0) segment_leave(seg);
+    segment_unref(seg);
+}
+
+/* Undo handle_place() when the object could not be made. */
+void handle_abort(handle_t *h) {
+    let_go(h);
+    h->created = false;
+}
+
+/* Give a finished object the name that it was asked to have; an object without one has nothing to do. */
+int handle_publish(handle_t *h, PyObject *name) {
+    if (name == NULL || name == Py_None) return 0;
+    PyObject *full = PyObject_CallMethod(process.hooks, "segment_name", "O", name);
+    const char *text = full ? PyUnicode_AsUTF8AndSize(full, NULL) : NULL;
+    int done = -1;
+    if (text != NULL) {
+        atomic_fetch_or(&h->seg->header->flags, h->wanted_flags);
+        if (h->wanted_flags & SEG_SHARED) h->created = h->seg->owner = false;
+        done = segment_publish(h->seg, text);
+    }
+    Py_XDECREF(full);
+    if (done < 0) {
+        handle_abort(h);
+        return -1;
+    }
+    if (!h->created) return 0;
+    h->exported = true;
+    if (segment_export(h->seg) == 0) return 0;
+    handle_abort(h);
+    return -1;
+}
+
+/* ---- attaching ---- */
+
+/* A handle on slot *index* of a segment of which the caller has a reference and passes it on. */
+int handle_adopt(handle_t *h, seg_t *seg, uint32_t index) {
+    take_place(h, seg, index);
+    h->kind = h->slot->kind;
+    h->code = h->slot->code;
+    seg->handles++;
+    return 0;
+}
+
+static int check_object(seg_t *seg, const char *name, uint32_t index, uint32_t generation, int kind) {
+    slot_t *slot = index <= seg->slots ? segment_slot(seg, index) : NULL;
+    if (slot == NULL || (index == 0) != (seg->kind != KIND_SLAB) || atomic_load(&slot->state) != SLOT_LIVE ||
+        (index > 0 && atomic_load(&slot->generation) != generation))
+        return raise_named("NotFound", name, ""), -1;
+    if (slot->kind != kind || (index == 0 && seg->kind != (uint32_t)kind)) return raise_named("KindMismatch", name, "it is of another kind"), -1;
+    if ((kind == KIND_VALUE && slot->code != 0 && !code_known(slot->code)) || kind <= KIND_SLAB || kind >= KIND_END)
+        return raise_named("CorruptSegment", name, "its type code is unknown"), -1;
+    return 0;
+}
+
+/* cls._attach_to(segment, slot, generation, kind): a handle, without running __init__. */
+static PyObject *attach_to(PyObject *cls, PyObject *args) {
+    const char *name;
+    unsigned int index, generation;
+    int kind;
+    if (!PyArg_ParseTuple(args, "sIIi", &name, &index, &generation, &kind)) return NULL;
+    seg_t *seg = segment_attach(name);
+    if (seg == NULL) return NULL;
+    handle_t *h = NULL;
+    if (check_object(seg, name, index, generation, kind) == 0)
+        h = (handle_t *)PyType_GenericAlloc((PyTypeObject *)cls, 0);
+    if (h == NULL) {
+        if (seg->handles == 0) segment_leave(seg);
+        segment_unref(seg);
+        return NULL;
+    }
+    handle_adopt(h, seg, index);
+    atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
+    return (PyObject *)h;
+}
+
+/* ---- name and lifetime ---- */
+
+static int export_now(handle_t *h) {
+    if (h->name != NULL) return 0;
+    if (h->seg == NULL) return raise_closed(), -1;
+    char text[NAME_ROOM + 32];
+    if (segment_export(h->seg) < 0) return -1;
+    if (mine(h)) h->exported = true;
+    atomic_fetch_or(&h->slot->flags, SLOT_EXPORTED);
+    if (h->index > 0 && h->seg->born != NULL) h->seg->slot_exported[h->index] = 1;
+    if (h->index == 0) snprintf(text, sizeof text, "%s", public_name(h->seg->name));
+    else snprintf(text, sizeof text, "%s#%u.%u", h->seg->name, h->index, h->generation);
+    h->segment = PyUnicode_FromString(h->seg->name);
+    h->name = PyUnicode_FromString(text);
+    return h->segment == NULL || h->name == NULL ? -1 : 0;
+}
+
+static PyObject *get_name(PyObject *self, void *unused) {
+    (void)unused;
+    return export_now((handle_t *)self) < 0 ? NULL : Py_NewRef(((handle_t *)self)->name);
+}
+
+static PyObject *get_segment(PyObject *self, void *unused) {
+    (void)unused;
+    return export_now((handle_t *)self) < 0 ? NULL : Py_NewRef(((handle_t *)self)->segment);
+}
+
+static PyObject *get_closed(PyObject *self, void *unused) {
+    (void)unused;
+    return PyBool_FromLong(((handle_t *)self)->seg == NULL);
+}
+
+static PyObject *method_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    let_go((handle_t *)self);
+    Py_RETURN_NONE;
+}
+
+static void destroy_object(handle_t *h) {
+    seg_t *seg = h->seg;
+    if (seg == NULL) return;
+    atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
+    if (h->index == 0) segment_destroy(seg);
+    else if (h->exported || !mine(h)) slab_give_back(seg, h->index); /* else close() does: until then it is in use */
+}
+
+static PyObject *method_unlink(PyObject *self, PyObject *unused) {
+    (void)unused;
+    destroy_object((handle_t *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_enter(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (((handle_t *)self)->seg == NULL) return raise_closed();
+    return Py_NewRef(self);
+}
+
+static PyObject *method_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args, (void)nargs;
+    handle_t *h = (handle_t *)self;
+    if (mine(h)) destroy_object(h);
+    let_go(h);
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_hand_over(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    if (export_now(h) < 0) return NULL;
+    if (!mine(h)) return Py_NewRef(self); /* it belongs to others already */
+    seg_t *seg = h->seg;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    atomic_store(&seg->header->handed_at, (uint64_t)now.tv_sec);
+    atomic_fetch_or(&h->slot->flags, SLOT_IN_FLIGHT);
+    atomic_fetch_or(&seg->header->flags, SEG_SHARED);
+    segment_hand_over(seg);
+    h->created = false;
+    if (h->index > 0) slab_hand_over(seg, h->index);
+    return Py_NewRef(self);
+}
+
+/* ---- waiting for changes, for wait_until() ---- */
+
+static PyObject *method_watch(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    return PyLong_FromUnsignedLong(atomic_fetch_or(&h->slot->change, 1) | 1);
+}
+
+static PyObject *method_await_change(PyObject *self, PyObject *args) {
+    handle_t *h = (handle_t *)self;
+    unsigned long token;
+    PyObject *timeout;
+    int64_t ns;
+    if (!PyArg_ParseTuple(args, "kO", &token, &timeout) || parse_timeout(timeout, &ns) < 0) return NULL;
+    if (h->seg == NULL) return raise_closed();
+    seg_t *seg = h->seg;
+    segment_ref(seg);
+    int done = change_wait(h->slot, (uint32_t)token, ns);
+    segment_unref(seg);
+    if (done < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_want(PyObject *self, PyObject *persist) {
+    ((handle_t *)self)->wanted_flags = SEG_SHARED | (PyObject_IsTrue(persist) ? SEG_PERSIST : 0);
+    Py_RETURN_NONE;
+}
+
+PyObject *handle_read_only(void) {
+    PyErr_SetString(PyExc_AttributeError,
+                    "value is read-only, because reading and writing it in two steps would race; use set(), modify(), "
+                    "increment(), or `with x.locked() as guard:`");
+    return NULL;
+}
+
+/* ---- the type ---- */
+
+static PyObject *handle_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    return PyType_GenericAlloc(type, 0);
+}
+
+static void handle_dealloc(PyObject *self) {
+    handle_t *h = (handle_t *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (h->weakrefs != NULL) PyObject_ClearWeakRefs(self);
+    let_go(h);
+    Py_CLEAR(h->cell);
+    Py_CLEAR(h->name);
+    Py_CLEAR(h->segment);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"_attach_to", attach_to, METH_VARARGS | METH_CLASS, NULL},
+    {"_watch", method_watch, METH_NOARGS, NULL},
+    {"_await_change", method_await_change, METH_VARARGS, NULL},
+    {"_want", method_want, METH_O, NULL},
+    {"close", method_close, METH_NOARGS, "Let go in this process. Idempotent."},
+    {"unlink", method_unlink, METH_NOARGS, "Destroy the object for everyone. Idempotent."},
+    {"hand_over", method_hand_over, METH_NOARGS, "Give the object to whoever attaches; returns the handle."},
+    {"__enter__", method_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))method_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"name", get_name, NULL, "The name to attach by; reading it exports the object.", NULL},
+    {"segment", get_segment, NULL, "The POSIX shared-memory name; reading it exports the object.", NULL},
+    {"closed", get_closed, NULL, "Whether this handle was closed.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(handle_t, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, handle_new},     {Py_tp_dealloc, handle_dealloc}, {Py_tp_methods, methods},
+    {Py_tp_getset, getset},      {Py_tp_members, members},        {0, NULL},
+};
+
+PyType_Spec handle_spec = {"procshare._native.Handle", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

@@ -1,0 +1,212 @@
+/* The lock: one futex word in shared memory that names its holder's seat, and private records of which thread has it.
+ *
+ * Taking it is one compare-exchange from 0 to my token. A waiter spins for at most 20 µs without the GIL, then sets
+ * the waiters bit and sleeps in slices of at most 50 ms; before each sleep it asks the kernel whether the holder's seat
+ * is still occupied, and takes a dead holder's lock by compare-exchange on the exact word it judged.
+ *
+ * Deaths. Holding it: the next one takes over, and repairs what the slot's kind needs (slot_recover), which is idempotent,
+ * so that the one who repairs may die too. Between freeing the word and waking: the sleepers' slice ends. A woken
+ * waiter that dies at once: likewise. A waiter's bit that outlives its waiter costs one useless wake.
+ *
+ * Compare Drepper, "Futexes Are Tricky" (mutex 2), and the robust-mutex protocol of the Linux kernel
+ * (Documentation/locking/robust-futexes.rst), whose lists of pointers in shared memory are what this one avoids.
+ */
+#include "native.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_key_t exit_key;
+static _Thread_local struct {
+    hold_t *first;
+    bool armed;
+} holds;
+
+/* ---- the word ---- */
+
+bool lock_word_try(seg_t *seg, _Atomic uint32_t *word) {
+    for (int i = 0; i < 2000; i++) {
+        uint32_t free = 0;
+        if (seg->token != 0 && atomic_compare_exchange_strong(word, &free, seg->token)) return true;
+        cpu_relax();
+    }
+    return false;
+}
+
+static void spin(_Atomic uint32_t *word, int64_t limit) {
+    int64_t until = now_ns() + (limit >= 0 && limit < SPIN_NS ? limit : SPIN_NS);
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(word, memory_order_relaxed) == 0) return;
+            cpu_relax();
+        }
+    } while (now_ns() < until);
+}
+
+static int timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
+    int64_t since = slot ? (int64_t)atomic_load(&slot->since) : 0;
+    raise_lock_timeout(seg->name, waited, seat_pid(seg, seen), since > 0 ? coarse_ns() - since : -1);
+    return -1;
+}
+
+static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+    int64_t start = now_ns(), left = timeout;
+    uint32_t bit = 0; /* once we slept there may be other sleepers, so we take it with the bit set */
+    for (bool spun = false;;) {
+        uint32_t seen = 0;
+        if (atomic_compare_exchange_strong(word, &seen, seg->token | bit)) return 0;
+        if (!seat_alive(seg, seen)) {
+            if (!atomic_compare_exchange_strong(word, &seen, seg->token | LOCK_WAITERS)) continue;
+            FAULT(lock_taken_over);
+            return 0;
+        }
+        if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0) return timed_out(seg, seen, now_ns() - start, slot);
+        if (!spun && process.cpus > 1) {
+            Py_BEGIN_ALLOW_THREADS
+            spin(word, left);
+            Py_END_ALLOW_THREADS
+            spun = true;
+            continue;
+        }
+        if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
+        bit = LOCK_WAITERS;
+        Py_BEGIN_ALLOW_THREADS
+        futex_wait(word, seen | LOCK_WAITERS, left >= 0 && left < SLICE_NS ? left : SLICE_NS);
+        Py_END_ALLOW_THREADS
+        if (PyErr_CheckSignals() < 0) return -1;
+        if (seg->token == 0) return raise_closed(), -1; /* closed by another thread meanwhile */
+    }
+}
+
+/* Take a lock word: 0, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is repaired. */
+int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+    uint32_t free = 0;
+    if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
+    if (UNLIKELY(!atomic_compare_exchange_strong(word, &free, seg->token))) {
+        segment_ref(seg);
+        int got = acquire_slowly(seg, word, timeout, slot);
+        segment_unref(seg);
+        if (got < 0) return -1;
+        if (slot != NULL) slot_recover(slot);
+        FAULT(lock_recovered);
+    }
+    FAULT(lock_acquired);
+    return 0;
+}
+
+void lock_word_release(_Atomic uint32_t *word) {
+    FAULT(lock_releasing);
+    uint32_t was = atomic_exchange(word, 0);
+    FAULT(lock_released);
+    if (UNLIKELY(was & LOCK_WAITERS)) futex_wake(word, 1);
+}
+
+/* After a death: a counter marked as locked shows its last commit again. Everything else is published by one store. */
+void slot_recover(slot_t *slot) {
+    if (slot->kind == KIND_COUNTER && atomic_load(&slot->word) == COUNTER_LOCKED)
+        atomic_store(&slot->word, atomic_load(&slot->saved));
+}
+
+/* ---- the hold: thread and depth ---- */
+
+hold_t *hold_of(seg_t *seg, uint32_t index) {
+    if (seg->holds == NULL) seg->holds = calloc((size_t)seg->slots + 1, sizeof *seg->holds);
+    if (seg->holds != NULL && seg->holds[index] == NULL) {
+        hold_t *hold = calloc(1, sizeof *hold);
+        if (hold != NULL) {
+            hold->seg = seg;
+            hold->slot = segment_slot(seg, index);
+            seg->holds[index] = hold;
+        }
+    }
+    hold_t *hold = seg->holds ? seg->holds[index] : NULL;
+    if (hold == NULL) PyErr_NoMemory();
+    return hold;
+}
+
+static void enlist(hold_t *hold) {
+    if (UNLIKELY(!holds.armed)) {
+        holds.armed = true;
+        pthread_setspecific(exit_key, &holds);
+    }
+    hold->next = holds.first;
+    hold->link = &holds.first;
+    if (hold->next != NULL) hold->next->link = &hold->next;
+    holds.first = hold;
+}
+
+static void delist(hold_t *hold) {
+    *hold->link = hold->next;
+    if (hold->next != NULL) hold->next->link = hold->link;
+}
+
+/* Take the lock for this thread, once more if it has it. A first hold keeps the segment mapped until it ends. */
+int lock_acquire(hold_t *hold, int64_t timeout) {
+    if (held_here(hold)) {
+        hold->depth++;
+        return 0;
+    }
+    if (lock_word_acquire(hold->seg, &hold->slot->lock, timeout, hold->slot) < 0) return -1;
+    atomic_store_explicit(&hold->thread, this_thread(), memory_order_relaxed);
+    hold->depth = 1;
+    hold->dirty = false;
+    Py_CLEAR(hold->record); /* left by a thread that exited inside its block */
+    enlist(hold);
+    segment_ref(hold->seg);
+    return 0;
+}
+
+void lock_release(hold_t *hold) {
+    if (--hold->depth > 0) return;
+    seg_t *seg = hold->seg;
+    delist(hold);
+    atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
+    lock_word_release(&hold->slot->lock);
+    segment_unref(seg);
+}
+
+/* End a hold without its thread's doing, as if the holder had died. No Python here: a thread exits without the GIL. The
+ * reference to the segment stays behind, so that the mapping is not pulled away; it goes with the process. */
+void lock_abandon(hold_t *hold) {
+    slot_recover(hold->slot);
+    delist(hold);
+    hold->depth = 0;
+    atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
+    lock_word_release(&hold->slot->lock);
+}
+
+static void thread_exits(void *unused) {
+    (void)unused;
+    while (holds.first != NULL) lock_abandon(holds.first);
+}
+
+int lock_install(void) { return pthread_key_create(&exit_key, thread_exits); }
+
+/* In a forked child: holds do not pass to it. */
+void lock_after_fork(void) {
+    holds.first = NULL;
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+        for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
+            if (seg->holds[i] != NULL) {
+                atomic_store_explicit(&seg->holds[i]->thread, 0, memory_order_relaxed);
+                seg->holds[i]->depth = 0;
+            }
+}
+
+/* None or a number of seconds; a negative one counts as 0. Sets -1 for ever. */
+int parse_timeout(PyObject *timeout, int64_t *ns) {
+    *ns = -1;
+    if (timeout == NULL || timeout == Py_None) return 0;
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) return -1;
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout is not a number; give seconds, or None to wait for ever");
+        return -1;
+    }
+    if (seconds < 9e9) *ns = seconds <= 0 ? 0 : (int64_t)(seconds * 1e9);
+    return 0;
+}

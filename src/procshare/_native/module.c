@@ -1,0 +1,103 @@
+/* The module: its types, and the functions that Python's side of the backend calls. */
+#include "native.h"
+
+#include <unistd.h>
+
+#ifdef PROCSHARE_FAULTS
+#define MODULE_NAME "_native_faults"
+#define MODULE_INIT PyInit__native_faults
+#else
+#define MODULE_NAME "_native"
+#define MODULE_INIT PyInit__native
+#endif
+
+/* configure(errors, hooks): the module of error classes, and the one with register(), unregister(), started(),
+ * segment_name() and normal_code(). */
+static PyObject *configure(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *errors, *hooks;
+    if (!PyArg_ParseTuple(args, "OO", &errors, &hooks)) return NULL;
+    Py_XDECREF(process.errors);
+    Py_XDECREF(process.hooks);
+    process.errors = Py_NewRef(errors);
+    process.hooks = Py_NewRef(hooks);
+    Py_RETURN_NONE;
+}
+
+/* specialize(cls): give the leaf class descriptors of its own, which the interpreter's specialized calls ask for. */
+static PyObject *specialize(PyObject *module, PyObject *cls) {
+    (void)module;
+    bool counts = PyType_IsSubtype((PyTypeObject *)cls, process.types.counter);
+    for (PyMethodDef *m = counts ? counter_methods : value_methods; m->ml_name != NULL; m++) {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)cls, m);
+        int done = descriptor ? PyObject_SetAttrString(cls, m->ml_name, descriptor) : -1;
+        Py_XDECREF(descriptor);
+        if (done < 0) return NULL;
+    }
+    if (!counts) value_leaf = (PyTypeObject *)Py_NewRef(cls);
+    return Py_NewRef(cls);
+}
+
+static PyObject *reap(PyObject *module, PyObject *name) {
+    (void)module;
+    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    return text == NULL ? NULL : PyBool_FromLong(segment_reap(text));
+}
+
+static PyObject *inspect(PyObject *module, PyObject *name) {
+    (void)module;
+    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    return text == NULL ? NULL : segment_inspect(text);
+}
+
+/* leave_all(): this process is about to exit. What it owns goes; of the rest it is perhaps the last one out. */
+static PyObject *leave_all(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+        if (seg->handles > 0) segment_leave(seg);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
+    {"reap", reap, METH_O, NULL},                 {"inspect", inspect, METH_O, NULL},
+    {"leave_all", leave_all, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0) return NULL;
+    return (PyTypeObject *)type;
+}
+
+static int add_types(PyObject *module) {
+    types_t *t = &process.types;
+    return (t->handle = add_type(module, &handle_spec, NULL)) && (t->counter = add_type(module, &counter_spec, t->handle)) &&
+                   (t->value = add_type(module, &value_spec, t->handle)) &&
+                   (t->array = add_type(module, &array_spec, t->handle)) && (t->cell = add_type(module, &cell_spec, NULL)) &&
+                   (t->view = add_type(module, &view_spec, NULL))
+               ? 0
+               : -1;
+}
+
+static int execute(PyObject *module) {
+    if (process.pid == 0) {
+        process.cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        process.value_name = PyUnicode_InternFromString("value");
+        if (process.value_name == NULL || lock_install() != 0) return -1;
+        seat_install_fork_handlers();
+    }
+    return add_types(module) < 0 || faults_init(module) < 0 ? -1 : 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+
+static PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = MODULE_NAME,
+    .m_doc = "The native core: segments, seats, locks, words.",
+    .m_methods = functions,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC MODULE_INIT(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,240 @@
+/* The core's private structures and what its files offer each other. */
+#ifndef PROCSHARE_NATIVE_H
+#define PROCSHARE_NATIVE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "faults.h"
+#include "layout.h"
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define CHUNKS 40
+#define SLICE_NS 50000000LL /* a wait looks at signals and at the holder this often */
+#define SPIN_NS 20000LL
+
+typedef struct seg seg_t;
+
+/* A thread's hold of one lock. There is one record for each (segment, slot) and process, shared by its handles.
+ * `thread` and `depth` mean something while this process's seat is in the lock word. */
+typedef struct hold {
+    seg_t *seg;
+    slot_t *slot;
+    _Atomic uintptr_t thread; /* 0: nobody here */
+    uint32_t depth;
+    bool dirty;
+    int64_t pending;           /* the block's word, not yet committed */
+    PyObject *record;          /* or the block's encoded record, bytes; its tag is then in `pending` */
+    struct hold *next, **link; /* in the thread's list, so that its exit abandons them */
+} hold_t;
+
+/* One mapping of one file; one for each (device, inode) and process. Guarded by the GIL, but for what is atomic. */
+struct seg {
+    seg_t *next;
+    long refs;    /* handles, views, ownership, running calls */
+    long handles; /* what needs the seat: open handles, and ownership of what was exported */
+    dev_t dev;
+    ino_t ino;
+    int fd;
+    char *base;
+    header_t *header;
+    uint64_t size, payload, payload_size, meta, known_size;
+    uint32_t meta_size, kind, slots;
+    char *chunk[CHUNKS]; /* chunk i maps [size << i, size << (i + 1)) of the file */
+    int seat;
+    uint32_t token; /* my lock word */
+    bool owner, exported, unlinked, registered;
+    hold_t **holds; /* by slot index; the root slot is index 0 */
+    char name[NAME_ROOM];
+    /* of a slab that this process allocates from */
+    seg_t *next_slab;
+    uint32_t live, spare, fresh;
+    uint16_t *spares;
+    uint64_t *born;        /* by slot: fork count at its allocation */
+    uint8_t *slot_exported;
+};
+
+/* A handle: the C part of every class of the shm backend. */
+typedef struct {
+    PyObject_HEAD
+    _Atomic int64_t *word; /* NULL before it is made and once it is closed, as is seg */
+    seg_t *seg;
+    slot_t *slot;
+    hold_t *hold;             /* see handle_hold() */
+    PyObject *cell;           /* a dead cell kept for the next block */
+    PyObject *name, *segment; /* once read: then the object is exported */
+    PyObject *weakrefs;
+    uint32_t wanted_flags;    /* header flags to be made with, set by open() */
+    uint32_t index, generation;
+    uint32_t epoch;           /* the process that made it, if `created`: no forked child */
+    uint8_t kind, code;
+    bool created, exported;
+} handle_t;
+
+typedef struct {
+    PyTypeObject *handle, *counter, *value, *array, *cell, *view;
+} types_t;
+
+typedef struct {
+    pid_t pid;
+    uint32_t epoch;      /* raised in each forked child */
+    uint64_t forks;      /* counted in the parent */
+    seg_t *segments;
+    seg_t *slabs;
+    bool started;
+    int cpus;
+    types_t types;
+    PyObject *errors, *hooks; /* modules or namespaces handed in by configure() */
+    PyObject *value_name;     /* interned "value" */
+    PyObject *dumps, *loads;  /* of pickle, once needed */
+} process_t;
+
+extern process_t process;
+
+static inline void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* segment.c */
+seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve);
+int segment_publish(seg_t *seg, const char *name);
+int segment_export(seg_t *seg);
+seg_t *segment_attach(const char *name);
+void segment_ref(seg_t *seg);
+void segment_unref(seg_t *seg);
+void segment_leave(seg_t *seg);
+void segment_destroy(seg_t *seg);
+void segment_hand_over(seg_t *seg);
+bool segment_names(const seg_t *seg, const char *name);
+void segment_unlink_name(seg_t *seg);
+void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
+int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
+bool segment_in_flight(const seg_t *seg);
+int segment_reap(const char *name);
+int segment_start_process(void);
+PyObject *segment_inspect(const char *name);
+slot_t *segment_slot(seg_t *seg, uint32_t index);
+void segment_remap_child(void);
+uint64_t shm_free_bytes(void);
+int shm_path(char *out, size_t room, const char *name);
+const char *public_name(const char *segment_name);
+
+/* seat.c */
+int seat_take(seg_t *seg);
+void seat_leave(seg_t *seg);
+bool seat_take_all(int fd);
+void seat_drop_all(int fd);
+void seat_keep_one(int fd, uint32_t seat);
+bool seat_taken(int fd, uint32_t seat);
+bool seat_alive(seg_t *seg, uint32_t lock);
+uint32_t seat_pid(seg_t *seg, uint32_t lock);
+void seat_install_fork_handlers(void);
+
+/* heap.c */
+int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order);
+void heap_free(seg_t *seg, uint64_t offset, unsigned order);
+
+/* slab.c */
+int slab_take(seg_t **seg, uint32_t *index);
+void slab_hand_over(seg_t *seg, uint32_t index);
+void slab_give_back(seg_t *seg, uint32_t index);
+void slab_forget(seg_t *seg);
+void slab_parent_forked(void);
+
+/* lock.c */
+hold_t *hold_of(seg_t *seg, uint32_t index);
+int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot);
+bool lock_word_try(seg_t *seg, _Atomic uint32_t *word);
+int lock_acquire(hold_t *hold, int64_t timeout_ns);
+void lock_release(hold_t *hold);
+void lock_word_release(_Atomic uint32_t *word);
+void lock_abandon(hold_t *hold);
+void lock_forget_all(void);
+void lock_after_fork(void);
+int lock_install(void);
+void slot_recover(slot_t *slot);
+int parse_timeout(PyObject *timeout, int64_t *ns);
+int64_t now_ns(void);
+int64_t coarse_ns(void);
+
+static inline uintptr_t this_thread(void) { return (uintptr_t)pthread_self(); }
+
+/* Whether the calling thread is inside a block of this lock. */
+static inline bool held_here(const hold_t *hold) {
+    return hold != NULL && atomic_load_explicit(&hold->thread, memory_order_relaxed) == this_thread();
+}
+
+/* change.c */
+void change_wake(slot_t *slot);
+int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns);
+long futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns);
+void futex_wake(_Atomic uint32_t *word, int count);
+
+/* After a commit to slot->word, which must have been sequentially consistent: wake who waits for changes. The waiter
+ * sets the bit, then reads the word; we write the word, then read the bit: one of us sees the other. */
+static inline void change_notify(slot_t *slot) {
+    if (UNLIKELY(atomic_load(&slot->change) & 1)) change_wake(slot);
+}
+
+/* codec.c */
+int code_encode(uint8_t code, PyObject *obj, int64_t *bits);
+PyObject *code_decode(uint8_t code, int64_t bits);
+bool code_known(uint8_t code);
+int tagged_encode(PyObject *obj, int64_t *word, PyObject **record);
+bool tagged_is_record(int64_t word);
+PyObject *tagged_decode(int64_t word);
+int64_t tagged_record(uint64_t version, unsigned buffer);
+PyObject *record_decode(uint8_t tag, PyObject *bytes);
+
+/* store.c */
+PyObject *store_read(handle_t *h, bool holding);
+int store_publish(seg_t *seg, slot_t *slot, int64_t word, PyObject *record);
+void store_init(seg_t *seg, slot_t *slot);
+
+/* handle.c */
+int handle_place(handle_t *h, uint8_t kind, PyObject *name);
+int handle_publish(handle_t *h, PyObject *name);
+void handle_abort(handle_t *h);
+int handle_adopt(handle_t *h, seg_t *seg, uint32_t index);
+hold_t *handle_hold(handle_t *h);
+PyObject *handle_read_only(void);
+
+static inline hold_t *hold_if_any(const handle_t *h) {
+    if (h->hold != NULL) return h->hold;
+    return h->seg->holds ? h->seg->holds[h->index] : NULL;
+}
+
+/* cell.c, counter.c, value.c, array.c, view.c */
+PyObject *cell_make(handle_t *h, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *method_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+int64_t counter_read(slot_t *slot);
+int counter_encode(PyObject *obj, int64_t *n);
+int64_t counter_mark(slot_t *slot);
+PyObject *value_read(handle_t *h);
+PyObject *view_make(seg_t *seg);
+extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, view_spec;
+extern PyMethodDef counter_methods[], value_methods[];
+extern PyTypeObject *value_leaf; /* the class for which `value` is looked up without a detour */
+int faults_init(PyObject *module);
+
+/* errors.c: each sets a Python exception of procshare and returns NULL */
+void *raise_named(const char *cls, const char *name, const char *format, ...);
+void *raise_closed(void);
+void *raise_out_of_memory(const char *name, uint64_t needed, uint64_t free);
+void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns);
+void *raise_os(int error, const char *name);
+int call_hook(const char *hook, PyObject *args);
+
+#endif

@@ -1,0 +1,399 @@
+/* Segments: files in /dev/shm, made, published, attached, left and unlinked.
+ *
+ * A segment is made without a name (O_TMPFILE), reserved, filled and seated, and gets its name by one linkat(): it
+ * appears complete or not at all. One that is never exported never gets a name, so nothing can be left of it.
+ *
+ * An attacher opens, takes a seat, and then checks that the name still leads to this file: if not, someone unlinked it
+ * in between, and the attacher starts again. Whoever leaves gives up its seat and tries to lock all seats; who
+ * succeeds is the last one out, checks that the name leads to this very file, and unlinks. The order of seat and check
+ * on one side and of lock and unlink on the other means that nobody keeps a seat in a file that vanished unseen.
+ *
+ * Deaths. Before linkat the file has no name and goes with its last descriptor. After it, the seat goes with the process;
+ * the resource tracker, the last one out, or the next process to create something finds no seat taken and unlinks.
+ */
+#include "native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHM "/dev/shm"
+#define PAGE 4096ull
+#define RESERVE_STEP (64ull << 20) /* so that a signal costs at most this much work done again */
+
+process_t process;
+
+/* ---- small things ---- */
+
+int shm_path(char *out, size_t room, const char *name) {
+    int n = snprintf(out, room, SHM "/%s", name);
+    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL || n < 0 || (size_t)n >= room) {
+        raise_named("NotFound", name, "no segment can have this name");
+        return -1;
+    }
+    return 0;
+}
+
+/* What a handle calls itself: the given name without "procshare.<uid>.", or the whole of a random one. */
+const char *public_name(const char *name) {
+    if (strncmp(name, "procshare.", 10) != 0) return name;
+    const char *dot = strchr(name + 10, '.');
+    return dot ? dot + 1 : name;
+}
+
+uint64_t shm_free_bytes(void) {
+    struct statvfs fs;
+    return statvfs(SHM, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+void segment_ref(seg_t *seg) { seg->refs++; }
+
+static void release_mapping(seg_t *seg) {
+    if (seg->base != NULL) munmap(seg->base, seg->size);
+    for (int i = 0; i < CHUNKS; i++)
+        if (seg->chunk[i] != NULL) munmap(seg->chunk[i], seg->size << i);
+    if (seg->fd >= 0) close(seg->fd);
+    for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
+    free(seg->holds);
+    free(seg->spares);
+    free(seg->born);
+    free(seg->slot_exported);
+    free(seg);
+}
+
+void segment_unref(seg_t *seg) {
+    if (--seg->refs > 0) return;
+    for (seg_t **link = &process.segments; *link != NULL; link = &(*link)->next)
+        if (*link == seg) {
+            *link = seg->next;
+            break;
+        }
+    release_mapping(seg);
+}
+
+static void list_segment(seg_t *seg) {
+    seg->refs = 1;
+    seg->next = process.segments;
+    process.segments = seg;
+}
+
+slot_t *segment_slot(seg_t *seg, uint32_t index) {
+    if (index == 0) return &seg->header->root;
+    return (slot_t *)(seg->base + HEADER_SIZE) + (index - 1);
+}
+
+/* Once in each process, before its first segment: clean up behind the dead, and arrange for our own exit. */
+int segment_start_process(void) {
+    if (process.started) return 0;
+    process.started = true;
+    if (call_hook("started", NULL) == 0) return 0;
+    process.started = false;
+    return -1;
+}
+
+/* ---- making ---- */
+
+/* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later. */
+int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
+    int error = 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (uint64_t done = 0; done < length && error == 0;) {
+        uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
+        if (fallocate(seg->fd, 0, (off_t)(offset + done), (off_t)step) == 0)
+            done += step;
+        else if (errno != EINTR)
+            error = errno;
+    }
+    Py_END_ALLOW_THREADS
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
+    if (error != 0) return raise_os(error, seg->name), -1;
+    return 0;
+}
+
+static void random_name(char *name) {
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+    unsigned char bytes[16];
+    while (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {}
+    strcpy(name, "procshare-");
+    for (int i = 0; i < 16; i++) name[10 + i] = digits[bytes[i] & 31];
+    name[26] = '\0';
+}
+
+static void fill_header(seg_t *seg, const void *meta, size_t meta_size) {
+    header_t *h = seg->header;
+    h->layout = LAYOUT_VERSION;
+    h->kind = seg->kind;
+    h->size = seg->size;
+    h->payload = seg->payload;
+    h->payload_size = seg->payload_size;
+    h->meta = seg->meta;
+    h->meta_size = seg->meta_size;
+    h->slots = seg->slots;
+    h->creator_pid = (uint32_t)process.pid;
+    atomic_store(&h->heap_end, seg->size);
+    memcpy(h->name, seg->name, NAME_ROOM);
+    if (meta_size > 0) memcpy(seg->base + seg->meta, meta, meta_size);
+    h->root.kind = (uint8_t)seg->kind;
+    atomic_store(&h->root.generation, 1);
+    atomic_store(&h->root.state, SLOT_LIVE);
+    memcpy(h->magic, LAYOUT_MAGIC, sizeof h->magic);
+}
+
+static int open_unnamed(seg_t *seg, uint64_t reserved) {
+    seg->fd = open(SHM, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (seg->fd < 0) return raise_os(errno, SHM), -1;
+    FAULT(segment_made);
+    struct stat st;
+    if (fchmod(seg->fd, 0600) < 0 || ftruncate(seg->fd, (off_t)seg->size) < 0 || fstat(seg->fd, &st) < 0)
+        return raise_os(errno, SHM), -1;
+    seg->dev = st.st_dev;
+    seg->ino = st.st_ino;
+    if (segment_reserve(seg, 0, reserved) < 0) return -1;
+    FAULT(segment_reserved);
+    seg->base = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, 0);
+    if (seg->base == MAP_FAILED) {
+        seg->base = NULL;
+        return raise_os(errno, SHM), -1;
+    }
+    return 0;
+}
+
+/* A new segment without a name, in which this process is seated; the payload is reserved only if *reserve*.
+ * Returns one reference, or NULL with an exception. */
+seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve) {
+    if (segment_start_process() < 0) return NULL;
+    seg_t *seg = calloc(1, sizeof *seg);
+    if (seg == NULL) return (seg_t *)PyErr_NoMemory();
+    seg->fd = seg->seat = -1;
+    seg->kind = kind;
+    seg->slots = slots;
+    seg->meta = meta_size <= META_ROOM ? META_OFFSET : HEADER_SIZE;
+    seg->meta_size = (uint32_t)meta_size;
+    seg->payload = HEADER_SIZE + (meta_size <= META_ROOM ? 0 : (meta_size + PAGE - 1) / PAGE * PAGE);
+    seg->payload_size = payload;
+    seg->size = (seg->payload + payload + PAGE - 1) / PAGE * PAGE;
+    seg->known_size = seg->size;
+    random_name(seg->name);
+    if (open_unnamed(seg, reserve ? seg->size : seg->payload) < 0) {
+        release_mapping(seg);
+        return NULL;
+    }
+    seg->header = (header_t *)seg->base;
+    fill_header(seg, meta, meta_size);
+    FAULT(segment_filled);
+    if (seat_take(seg) < 0) {
+        raise_os(errno, SHM);
+        release_mapping(seg);
+        return NULL;
+    }
+    FAULT(segment_seated);
+    seg->owner = true;
+    list_segment(seg);
+    return seg;
+}
+
+/* ---- the name ---- */
+
+/* Whether *name* leads to this very file. */
+bool segment_names(const seg_t *seg, const char *name) {
+    char path[NAME_ROOM + 16];
+    struct stat st;
+    snprintf(path, sizeof path, SHM "/%s", name);
+    return lstat(path, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino;
+}
+
+static int link_file(seg_t *seg) {
+    char from[40], to[NAME_ROOM + 16];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", seg->fd);
+    snprintf(to, sizeof to, SHM "/%s", seg->name);
+    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0) return 0;
+    if (errno == ENOENT && linkat(seg->fd, "", AT_FDCWD, to, AT_EMPTY_PATH) == 0) return 0; /* no /proc */
+    return -1;
+}
+
+/* Tell the resource tracker that this process answers for the name, and note which tracker it is. */
+static int register_name(seg_t *seg) {
+    PyObject *fn = PyObject_GetAttrString(process.hooks, "register");
+    PyObject *inode = fn ? PyObject_CallFunction(fn, "s", seg->name) : NULL;
+    Py_XDECREF(fn);
+    if (inode == NULL) return -1;
+    atomic_store(&seg->header->tracker, PyLong_AsUnsignedLongLong(inode));
+    Py_DECREF(inode);
+    seg->registered = true;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Take the name off the tracker it is registered with, if that is ours; once, whoever gets there first. */
+static void unregister_name(seg_t *seg) {
+    uint64_t tracker = atomic_exchange(&seg->header->tracker, 0);
+    seg->registered = false;
+    if (tracker == 0) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (call_hook("unregister", Py_BuildValue("(sK)", seg->name, (unsigned long long)tracker)) < 0)
+        PyErr_WriteUnraisable(NULL);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Give a finished segment its name (NULL: the random one it has): 0, or -1 with AlreadyExists or another exception. */
+int segment_publish(seg_t *seg, const char *name) {
+    if (name != NULL) {
+        memset(seg->name, 0, NAME_ROOM);
+        snprintf(seg->name, NAME_ROOM, "%s", name);
+        memcpy(seg->header->name, seg->name, NAME_ROOM);
+    }
+    /* The tracker is told before a random name exists, so that no death leaves it untold. A name that was given may be
+     * another's, and the tracker counts a name once: then it is told after. */
+    bool tracked = !(atomic_load(&seg->header->flags) & SEG_SHARED) && seg->owner;
+    if (tracked && name == NULL && register_name(seg) < 0) return -1;
+    FAULT(segment_registered);
+    atomic_fetch_or(&seg->header->flags, SEG_LINKED);
+    for (int tries = 0;; tries++) {
+        if (link_file(seg) == 0) break;
+        int error = errno;
+        if (error == EEXIST && segment_names(seg, seg->name)) break; /* a forked relative was faster */
+        if (error == EEXIST && tries == 0 && segment_reap(seg->name) == 1) continue;
+        atomic_fetch_and(&seg->header->flags, ~(uint32_t)SEG_LINKED);
+        unregister_name(seg);
+        if (error == EEXIST) raise_named("AlreadyExists", seg->name, "");
+        else if (error == ENOENT) raise_named("NotFound", seg->name, "it was unlinked");
+        else raise_os(error, seg->name);
+        return -1;
+    }
+    FAULT(segment_linked);
+    return tracked && name != NULL ? register_name(seg) : 0;
+}
+
+/* Make it attachable: give it its name if it has none. The owner then keeps it until it exits or unlinks. */
+int segment_export(seg_t *seg) {
+    bool linked = atomic_load(&seg->header->flags) & SEG_LINKED;
+    if (!linked && !seg->unlinked && segment_publish(seg, NULL) < 0) return -1;
+    if (seg->owner && !seg->exported && seg->born == NULL) {
+        seg->exported = true;
+        seg->handles++;
+        segment_ref(seg);
+    }
+    return 0;
+}
+
+/* Remove the name, if it has one and it leads here. */
+void segment_unlink_name(seg_t *seg) {
+    char path[NAME_ROOM + 16];
+    if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
+    snprintf(path, sizeof path, SHM "/%s", seg->name);
+    if (segment_names(seg, seg->name)) unlink(path);
+    FAULT(segment_unlinked);
+    seg->unlinked = true;
+    unregister_name(seg);
+}
+
+/* ---- leaving ---- */
+
+bool segment_in_flight(const seg_t *seg) {
+    for (uint32_t i = 0; i <= seg->slots; i++) {
+        slot_t *slot = segment_slot((seg_t *)seg, i);
+        if ((atomic_load(&slot->flags) & SLOT_IN_FLIGHT) && atomic_load(&slot->state) == SLOT_LIVE) return true;
+    }
+    return false;
+}
+
+/* Nothing here needs the segment any more but perhaps views: unlink it if this process owns it; else give up the seat,
+ * and unlink it if nobody is left. */
+void segment_leave(seg_t *seg) {
+    for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
+        if (seg->holds[i] != NULL && atomic_load(&seg->holds[i]->thread) != 0) lock_abandon(seg->holds[i]);
+    if (seg->owner) {
+        segment_unlink_name(seg);
+        seat_leave(seg);
+        return;
+    }
+    seat_leave(seg);
+    FAULT(segment_leaving);
+    uint32_t flags = atomic_load(&seg->header->flags);
+    if (!(flags & SEG_LINKED) || seg->unlinked || !seat_take_all(seg->fd)) return;
+    FAULT(segment_last_out);
+    if (!(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name(seg);
+    seat_drop_all(seg->fd);
+}
+
+/* Destroy for everyone: the name goes now, the memory when the last process lets go. */
+void segment_destroy(seg_t *seg) {
+    segment_unlink_name(seg);
+    seg->owner = false;
+    if (!seg->exported) return;
+    seg->exported = false;
+    if (--seg->handles == 0) segment_leave(seg);
+    segment_unref(seg);
+}
+
+/* ---- windows into a file that grows ---- */
+
+/* Where [offset, offset + length) of the file is mapped; NULL, without an exception, if it is not all in the file. */
+void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
+    if (length > INT64_MAX || offset > INT64_MAX) return NULL;
+    if (offset + length <= seg->size) return seg->base + offset;
+    if (offset < seg->size) return NULL;
+    if (offset + length > seg->known_size) {
+        struct stat st;
+        if (fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
+        seg->known_size = (uint64_t)st.st_size;
+    }
+    int i = 63 - __builtin_clzll(offset / seg->size);
+    uint64_t start = seg->size << i;
+    if (i >= CHUNKS || offset + length > start * 2) return NULL;
+    if (seg->chunk[i] == NULL) {
+        void *at = mmap(NULL, start, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, (off_t)start);
+        if (at == MAP_FAILED) return NULL;
+        seg->chunk[i] = at;
+    }
+    return seg->chunk[i] + (offset - start);
+}
+
+/* In a forked child: a file description of its own for each mapping, in the same places, and a seat on it. Until then the
+ * inherited ones keep the parent's seats alive. */
+void segment_remap_child(void) {
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
+        char path[NAME_ROOM + 16];
+        struct stat st;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", seg->fd);
+        seg->seat = -1;
+        seg->token = 0;
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
+            if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
+            snprintf(path, sizeof path, SHM "/%s", seg->name);
+            fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+            if (fd < 0) continue;
+            if (fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
+                close(fd);
+                continue;
+            }
+        } else {
+            close(seg->fd);
+        }
+        seg->fd = fd;
+        mmap(seg->base, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        for (int i = 0; i < CHUNKS; i++)
+            if (seg->chunk[i] != NULL)
+                mmap(seg->chunk[i], seg->size << i, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)(seg->size << i));
+        if (seg->handles > 0) seat_take(seg);
+    }
+}
+
+/* The owner gives it away: its exit, and its tracker's, no longer remove it. */
+void segment_hand_over(seg_t *seg) {
+    seg->owner = false;
+    unregister_name(seg);
+    if (!seg->exported) return;
+    seg->exported = false;
+    seg->handles--; /* not the last one: the caller's handle is open */
+    segment_unref(seg);
+}

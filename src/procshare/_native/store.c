@@ -1,0 +1,149 @@
+/* Values that a word cannot hold: two buffers, published in turn.
+ *
+ *   buffer:  | length, 56 bits; tag, 8 bits | bytes ... |
+ *
+ * A writer, who has the lock, fills the buffer that the word does not name, and publishes it by one store of the word.
+ * A reader takes no lock: it copies what the word names, and then looks at the word again. The word carries a
+ * version, so it is the same only if the buffer was not written meanwhile; else the copy is thrown away. After three
+ * such failures the reader takes the lock.
+ *
+ * Deaths. Before the store of the word the old value stands untouched in its own buffer; after it the new one is
+ * whole. While a buffer is exchanged for a larger one, it is the one that nobody reads. A death between taking an
+ * extent and naming it loses that extent until the segment is gone.
+ */
+#include "native.h"
+
+#include <string.h>
+
+#define RECORD_HEADER 8u
+#define KEPT 4096u /* buffers larger than this are given back when they are far too large, or not in use */
+
+static uint64_t capacity(uint64_t buffer) { return (uint64_t)1 << (buffer & 63); }
+
+static uint64_t inline_buffer(seg_t *seg, slot_t *slot, unsigned i) {
+    return (uint64_t)((char *)slot->inline_room[i] - seg->base) << 6 | 5;
+}
+
+void store_init(seg_t *seg, slot_t *slot) {
+    for (unsigned i = 0; i < 2; i++) atomic_store(&slot->buffer[i], inline_buffer(seg, slot, i));
+}
+
+static char *buffer_at(seg_t *seg, uint64_t buffer) {
+    if ((buffer & 63) < 5 || (buffer & 63) >= 48) return NULL;
+    return segment_at(seg, buffer >> 6, capacity(buffer));
+}
+
+/* ---- reading ---- */
+
+/* The record that *word* names, as (tag, bytes); NULL: it makes no sense, or memory ran out (with an exception). */
+static PyObject *copy_record(seg_t *seg, slot_t *slot, int64_t word, uint8_t *tag) {
+    uint64_t buffer = atomic_load(&slot->buffer[~(uint64_t)word & 1]);
+    char *at = buffer_at(seg, buffer);
+    if (at == NULL) return NULL;
+    uint64_t head = atomic_load_explicit((_Atomic uint64_t *)at, memory_order_relaxed);
+    uint64_t length = head & 0xffffffffffffffull;
+    if (length > capacity(buffer) - RECORD_HEADER) return NULL;
+    *tag = (uint8_t)(head >> 56);
+    return PyBytes_FromStringAndSize(at + RECORD_HEADER, (Py_ssize_t)length);
+}
+
+static PyObject *nonsense(seg_t *seg) {
+    if (!PyErr_Occurred()) raise_named("CorruptSegment", seg->name, "its value makes no sense");
+    return NULL;
+}
+
+/* One attempt: 1 read, 0 replaced meanwhile, -1 exception. */
+static int try_read(seg_t *seg, slot_t *slot, PyObject **out) {
+    int64_t word = atomic_load(&slot->word);
+    if (!tagged_is_record(word)) {
+        if ((*out = tagged_decode(word)) != NULL) return 1;
+        return nonsense(seg), -1;
+    }
+    uint8_t tag = 0;
+    PyObject *bytes = copy_record(seg, slot, word, &tag);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load(&slot->word) != word) {
+        Py_XDECREF(bytes);
+        PyErr_Clear();
+        return 0;
+    }
+    *out = bytes ? record_decode(tag, bytes) : NULL;
+    Py_XDECREF(bytes);
+    if (*out != NULL) return 1;
+    return nonsense(seg), -1;
+}
+
+/* A fresh object, the last commit. *holding*: the calling thread has the lock. */
+PyObject *store_read(handle_t *h, bool holding) {
+    PyObject *out = NULL;
+    for (int tries = 0; tries < 3; tries++) {
+        int done = try_read(h->seg, h->slot, &out);
+        if (done != 0) return done > 0 ? out : NULL;
+    }
+    hold_t *hold = handle_hold(h);
+    if (hold == NULL || (!holding && lock_acquire(hold, -1) < 0)) return NULL;
+    int done = try_read(h->seg, h->slot, &out);
+    if (!holding) lock_release(hold);
+    if (done == 0) return nonsense(h->seg);
+    return done > 0 ? out : NULL;
+}
+
+/* ---- writing, under the lock ---- */
+
+static void give_back(seg_t *seg, slot_t *slot, unsigned i, uint64_t replacement) {
+    uint64_t old = atomic_exchange(&slot->buffer[i], replacement);
+    FAULT(value_grown);
+    heap_free(seg, old >> 6, old & 63); /* refuses what is no extent, such as an inline buffer */
+}
+
+/* See that buffer *i* holds *need* bytes, and not absurdly more: where it is, or NULL with an exception. */
+static char *fitting(seg_t *seg, slot_t *slot, unsigned i, uint64_t need) {
+    uint64_t buffer = atomic_load(&slot->buffer[i]);
+    char *at = buffer_at(seg, buffer);
+    bool wasteful = at != NULL && capacity(buffer) > KEPT && need < capacity(buffer) / 8;
+    if (at != NULL && need <= capacity(buffer) && !wasteful) return at;
+    uint64_t replacement = inline_buffer(seg, slot, i), offset;
+    unsigned order;
+    if (need > capacity(replacement)) {
+        if (heap_alloc(seg, need, &offset, &order) < 0) return NULL;
+        replacement = offset << 6 | order;
+    }
+    FAULT(value_growing);
+    give_back(seg, slot, i, replacement);
+    if ((at = buffer_at(seg, replacement)) == NULL) return (char *)PyErr_NoMemory();
+    return at;
+}
+
+static int publish_record(seg_t *seg, slot_t *slot, uint8_t tag, PyObject *record) {
+    int64_t current = atomic_load(&slot->word);
+    unsigned i = tagged_is_record(current) ? !(~(uint64_t)current & 1) : 0;
+    uint64_t length = (uint64_t)PyBytes_Size(record);
+    char *at = fitting(seg, slot, i, length + RECORD_HEADER);
+    if (at == NULL) return -1;
+    atomic_store((_Atomic uint64_t *)at, (uint64_t)tag << 56 | length);
+    memcpy(at + RECORD_HEADER, PyBytes_AsString(record), length / 2);
+    FAULT(value_writing);
+    memcpy(at + RECORD_HEADER + length / 2, PyBytes_AsString(record) + length / 2, length - length / 2);
+    uint64_t version = atomic_load(&slot->version) + 1;
+    atomic_store(&slot->version, version);
+    FAULT(value_written);
+    atomic_store(&slot->word, tagged_record(version, i));
+    return 0;
+}
+
+/* Commit a word, or a record whose tag is in *word*: 0, or -1 with an exception and nothing changed. */
+int store_publish(seg_t *seg, slot_t *slot, int64_t word, PyObject *record) {
+    FAULT(value_committing);
+    if (record != NULL) {
+        if (publish_record(seg, slot, (uint8_t)word, record) < 0) return -1;
+    } else {
+        atomic_store(&slot->word, word);
+        for (unsigned i = 0; i < 2; i++) {
+            uint64_t buffer = atomic_load(&slot->buffer[i]);
+            if (buffer != 0 && capacity(buffer) > KEPT) give_back(seg, slot, i, inline_buffer(seg, slot, i));
+        }
+    }
+    FAULT(value_committed);
+    change_notify(slot);
+    return 0;
+}

@@ -1,0 +1,130 @@
+/* The value: C bits under a type code, or any object as a tagged word (codec.c) with records behind it (store.c).
+ *
+ * Reads take no lock. Every write takes the lock and commits by one store of the word, so a death leaves the old
+ * value or the new one.
+ */
+#include "native.h"
+
+PyTypeObject *value_leaf;
+
+/* What the value is: to the thread that is inside a block, what the block staged. */
+PyObject *value_read(handle_t *h) {
+    if (UNLIKELY(h->word == NULL)) return raise_closed();
+    hold_t *hold = hold_if_any(h);
+    bool holding = hold != NULL && held_here(hold);
+    if (UNLIKELY(holding && hold->dirty)) {
+        if (h->code != 0) return code_decode(h->code, hold->pending);
+        return hold->record ? record_decode((uint8_t)hold->pending, hold->record) : tagged_decode(hold->pending);
+    }
+    if (LIKELY(h->code != 0)) return code_decode(h->code, atomic_load(h->word));
+    int64_t word = atomic_load(h->word);
+    PyObject *out = tagged_is_record(word) ? NULL : tagged_decode(word);
+    if (LIKELY(out != NULL) || PyErr_Occurred()) return out;
+    seg_t *seg = h->seg;
+    segment_ref(seg);
+    out = store_read(h, holding);
+    segment_unref(seg);
+    return out;
+}
+
+static int publish(handle_t *h, hold_t *hold, int64_t word, PyObject *record) {
+    if (h->code == 0) return store_publish(hold->seg, hold->slot, word, record);
+    FAULT(value_committing);
+    atomic_store(&hold->slot->word, word);
+    FAULT(value_committed);
+    change_notify(hold->slot);
+    return 0;
+}
+
+static PyObject *set(PyObject *self, PyObject *value) {
+    handle_t *h = (handle_t *)self;
+    int64_t word;
+    PyObject *record = NULL;
+    if (h->seg == NULL) return raise_closed();
+    if ((h->code != 0 ? code_encode(h->code, value, &word) : tagged_encode(value, &word, &record)) < 0) return NULL;
+    hold_t *hold = h->seg != NULL ? handle_hold(h) : raise_closed(); /* pickling may have closed it */
+    int done = hold == NULL ? -1 : lock_acquire(hold, -1);
+    if (done == 0) {
+        if (hold->depth > 1) { /* inside this thread's own block: join it */
+            PyObject *old = hold->record;
+            hold->pending = word;
+            hold->dirty = true;
+            hold->record = record ? Py_NewRef(record) : NULL;
+            Py_XDECREF(old);
+        } else
+            done = publish(h, hold, word, record);
+        lock_release(hold);
+    }
+    Py_XDECREF(record);
+    if (done < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *getattro(PyObject *self, PyObject *name) {
+    if (LIKELY(name == process.value_name && Py_TYPE(self) == value_leaf)) return value_read((handle_t *)self);
+    return PyObject_GenericGetAttr(self, name);
+}
+
+static PyObject *get_value(PyObject *self, void *unused) {
+    (void)unused;
+    return value_read((handle_t *)self);
+}
+
+static int set_value(PyObject *self, PyObject *value, void *unused) {
+    (void)self, (void)value, (void)unused;
+    handle_read_only();
+    return -1;
+}
+
+/* The type code of a dtype argument: 0 for none, or -1 with an exception. */
+static int code_of(PyObject *dtype) {
+    if (dtype == NULL || dtype == Py_None) return 0;
+    PyObject *normal = PyObject_CallMethod(process.hooks, "normal_code", "O", dtype);
+    Py_ssize_t length = 0;
+    const char *text = normal ? PyUnicode_AsUTF8AndSize(normal, &length) : NULL;
+    int code = text && length == 1 && code_known((uint8_t)text[0]) ? (uint8_t)text[0] : -1;
+    if (text != NULL && code < 0) PyErr_Format(PyExc_TypeError, "%R is no type code", dtype);
+    Py_XDECREF(normal);
+    return code;
+}
+
+static int fill(handle_t *h, int code, int64_t word, PyObject *record) {
+    h->code = h->slot->code = (uint8_t)code;
+    if (code != 0) {
+        atomic_store(h->word, word);
+        return 0;
+    }
+    store_init(h->seg, h->slot);
+    return store_publish(h->seg, h->slot, word, record);
+}
+
+static int value_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"initial", "dtype", "name", "backend", NULL};
+    handle_t *h = (handle_t *)self;
+    PyObject *initial, *dtype = NULL, *name = NULL, *backend = NULL, *record = NULL;
+    int64_t word;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$OO:SharedValue", names, &initial, &dtype, &name, &backend)) return -1;
+    int code = code_of(dtype);
+    if (code < 0 || (code ? code_encode((uint8_t)code, initial, &word) : tagged_encode(initial, &word, &record)) < 0) return -1;
+    int done = handle_place(h, KIND_VALUE, name);
+    if (done == 0 && (done = fill(h, code, word, record)) < 0) handle_abort(h);
+    Py_XDECREF(record);
+    return done < 0 ? -1 : handle_publish(h, name);
+}
+
+PyMethodDef value_methods[] = {
+    {"set", set, METH_O, "set($self, value)\n--\n\nReplace the value."},
+    {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"value", get_value, set_value, "The current value. Read-only: a write would race.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_init, value_init}, {Py_tp_methods, value_methods}, {Py_tp_getset, getset}, {Py_tp_getattro, getattro}, {0, NULL},
+};
+
+PyType_Spec value_spec = {"procshare._native.Value", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

@@ -1,0 +1,71 @@
+"""What the classes of this backend have in common, beside what the C core gives them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from procshare._errors import WaitTimeout
+from procshare._shared import Shared
+from procshare.backends.shm.segment import attach_as, rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+T = TypeVar("T")
+
+
+class ShmShared(Shared[T]):
+    """Pickling, attaching, opening and waiting, for classes whose C type comes first among their bases."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _attach(cls, name: str) -> Self:
+        attached: Self = attach_as(cls, name)
+        return attached
+
+    @classmethod
+    def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
+        from procshare._errors import AlreadyExists, NotFound
+
+        while True:  # each turn that fails means that another process made or removed it in between
+            try:
+                return cls._attach(name)
+            except NotFound:
+                made: Any = cls.__new__(cls)
+            made._want(persist)
+            try:
+                made.__init__(*args, name=name, **kwargs)
+            except AlreadyExists:
+                continue
+            opened: Self = made
+            return opened
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = getattr(self, "__dict__", None)
+        made = rebuild, (self._implements, self.name)
+        return (*made, state) if state else made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def modify(self, fn: Callable[[T], T]) -> T:
+        with self.locked() as cell:
+            cell.value = fn(cell.value)
+            new: T = cell.value
+        return new
+
+    def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        start = time.monotonic()
+        native: Any = self
+        while True:
+            token = native._watch()
+            value = self.value
+            if predicate(value):
+                return value
+            waited = time.monotonic() - start
+            if timeout is not None and waited >= timeout:
+                raise WaitTimeout(self.name, waited)
+            native._await_change(token, None if timeout is None else timeout - waited)

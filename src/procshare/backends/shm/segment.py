@@ -1,0 +1,213 @@
+"""Names of segments, attaching by name, and what happens at a process's first segment and at its exit.
+
+Where the C core needs Python it calls the functions named in `native.configure`: `started` before a process's first
+segment, `register` and `unregister` for the stdlib's resource tracker, `segment_name` and `normal_code`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from procshare import _errors
+from procshare._codes import normal_code
+from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
+from procshare._segments import SegmentInfo
+from procshare.backends import implementation
+from procshare.backends.shm.core import native
+
+if TYPE_CHECKING:
+    from procshare._shared import Handle
+
+__all__ = ["attach", "locate", "normal_code", "prune", "rebuild", "register", "segment_name", "segments", "started"]
+
+SHM = "/dev/shm"
+KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array"}
+NUMBERS = {kind: number for number, kind in KINDS.items()}
+SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
+FORGOTTEN = 3600  # seconds after which a handed-over object that nobody attached is cleared away unasked
+SLOT_SIZE = 128
+
+
+# ---- names ----
+
+
+def segment_name(name: str) -> str:
+    """The segment for a name that a user chose; `ValueError` if it cannot be one."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name is a str, not {type(name).__name__}")
+    bad = {"/", "\0", "#"} & set(name)
+    if not name or bad or name[0] == "." or name.startswith("procshare-") or len(name.encode()) > 180:
+        raise ValueError(
+            f"{name!r} cannot be a name: give 1 to 180 bytes without '/', '#' or NUL, "
+            "not beginning with '.' or 'procshare-'"
+        )
+    return f"procshare.{os.geteuid()}.{name}"
+
+
+def locate(name: str) -> tuple[str, int, int]:
+    """Segment, slot and generation of what a handle calls its `name` (or its `segment`)."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name is a str, not {type(name).__name__}")
+    segment, _, place = name.partition("#")
+    if place:
+        index, _, generation = place.partition(".")
+        if not (index.isdecimal() and generation.isdecimal() and len(place) < 22):
+            raise NotFound(name)
+        return segment, int(index), int(generation)
+    if name.startswith(("procshare-", f"procshare.{os.geteuid()}.")):
+        return name, 0, 0
+    return segment_name(name), 0, 0
+
+
+# ---- a process's first segment, and its exit ----
+
+
+def started() -> None:
+    """Before this process's first segment: arrange for its exit, and clear away what the dead left."""
+    _leave_at_exit()
+    _sweep(dry_run=False, forgotten=FORGOTTEN)
+
+
+def _leave_at_exit() -> None:
+    # multiprocessing runs finalizers of negative priority after it has joined this process's children, who may still
+    # need what it owns; and it runs them in its own children too, where atexit does not. It drops them in a forked
+    # child, hence the second registration.
+    from multiprocessing import util
+
+    util.Finalize(None, native.leave_all, exitpriority=-100)
+    util.register_after_fork(native, _leave_at_exit_after_fork)
+
+
+def _leave_at_exit_after_fork(_module: object) -> None:
+    _leave_at_exit()
+
+
+def _forked() -> None:
+    if "multiprocessing.util" in sys.modules:  # else nothing was shared before the fork
+        _leave_at_exit()
+
+
+def register(name: str) -> int:
+    """Make the resource tracker responsible for a name; returns what identifies the tracker."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.register(f"/{name}", "shared_memory")
+    return _tracker_id()
+
+
+def unregister(name: str, tracker: int) -> None:
+    """Take a name off the resource tracker, if it is registered with the one that this process uses."""
+    from multiprocessing import resource_tracker
+
+    if tracker == _tracker_id():
+        resource_tracker.unregister(f"/{name}", "shared_memory")
+
+
+def _tracker_id() -> int:
+    from multiprocessing import resource_tracker
+
+    fd: int | None = getattr(resource_tracker, "_resource_tracker")._fd
+    try:
+        return 0 if fd is None else os.fstat(fd).st_ino
+    except OSError:
+        return 0
+
+
+# ---- attaching ----
+
+
+def attach(name: str) -> Handle:
+    """Attach to an object of whatever kind."""
+    segment, index, _ = locate(name)
+    objects = native.inspect(segment)[-1]
+    for slot, _generation, number, _holder in objects:
+        if slot == index and number in KINDS:
+            handle: Handle = implementation(_interface(KINDS[number]), "shm")._attach(name)
+            return handle
+    raise NotFound(name)
+
+
+def _interface(kind: str) -> type[Handle]:
+    import procshare
+
+    interfaces: dict[str, type[Handle]] = {
+        "counter": procshare.SharedCounter,
+        "value": procshare.SharedValue,
+        "array": procshare.SharedArray,
+    }
+    return interfaces[kind]
+
+
+def attach_as(cls: Any, name: str) -> Any:
+    """Attach to an object of the kind of *cls*, without running `__init__`."""
+    segment, index, generation = locate(name)
+    return cls._attach_to(segment, index, generation, NUMBERS[cls.kind])
+
+
+def rebuild(cls: Any, name: str) -> Any:
+    """Unpickle a handle."""
+    return implementation(cls, "shm")._attach(name)
+
+
+# ---- what exists ----
+
+
+def segments() -> list[SegmentInfo]:
+    """Every exported object of this user."""
+    return sorted(info for name in _ours() for info in _describe(name))
+
+
+def prune(dry_run: bool) -> list[SegmentInfo]:
+    """Unlink every segment that nobody is attached to and nothing keeps."""
+    return _sweep(dry_run, forgotten=0)
+
+
+def _ours() -> list[str]:
+    mine = ("procshare-", f"procshare.{os.geteuid()}.")
+    try:
+        return [name for name in os.listdir(SHM) if name.startswith(mine)]
+    except OSError:
+        return []
+
+
+def _describe(name: str) -> list[SegmentInfo]:
+    try:
+        number, size, flags, creator, pids, _handed, _in_flight, objects = native.inspect(name)
+    except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
+        return []  # gone meanwhile, or none of ours
+    owner = None if flags & SHARED else creator
+    persist = bool(flags & PERSIST)
+    attached = tuple(sorted(set(pids)))
+    if KINDS[number] == "slab":
+        listed = [
+            SegmentInfo(f"{name}#{slot}.{generation}", name, KINDS[kind], SLOT_SIZE, owner, attached, holder or None, persist)
+            for slot, generation, kind, holder in objects
+            if kind in KINDS
+        ]
+        return listed or [SegmentInfo(name, name, "slab", size, owner, attached, None, persist)]
+    holder = objects[0][3] if objects else 0
+    shown = name if name.startswith("procshare-") else name.split(".", 2)[2]
+    return [SegmentInfo(shown, name, KINDS[number], size, owner, attached, holder or None, persist)]
+
+
+def _sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
+    gone: list[SegmentInfo] = []
+    for name in _ours():
+        try:
+            number, size, flags, creator, pids, handed, in_flight, _objects = native.inspect(name)
+        except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
+            continue
+        if pids or flags & PERSIST or (in_flight and time.time() - handed < forgotten):
+            continue
+        owner = None if flags & SHARED else creator
+        info = SegmentInfo(name, name, KINDS[number], size, owner, (), None, False)
+        if dry_run or native.reap(name):
+            gone.append(info)
+    return gone
+
+
+native.configure(_errors, sys.modules[__name__])
+os.register_at_fork(after_in_child=_forked)

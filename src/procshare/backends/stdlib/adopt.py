@@ -1,0 +1,121 @@
+"""`wrap()`: a live object of `multiprocessing` behind procshare's interface, on the same memory and lock."""
+
+from __future__ import annotations
+
+import ctypes
+from multiprocessing.managers import ValueProxy
+from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.sharedctypes import SynchronizedBase
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import finalize
+
+from procshare._codes import normal_code
+from procshare.backends.stdlib.handle import rebuilt, unsupported
+from procshare.backends.stdlib.locking import new_lock
+from procshare.backends.stdlib.manager import ProxyStore
+from procshare.backends.stdlib.sharedctypes import NumberStore, StdlibValue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procshare._shared import Shared
+
+_locks: dict[int, Any] = {}  # by id, and gone with the object: ctypes arrays have no hash
+
+
+def attach(name: str) -> NoReturn:
+    """Not with this backend.
+
+    Raises:
+        UnsupportedByBackend: Always.
+    """
+    unsupported(f"attach to {name!r}: its objects have no names")
+
+
+def wrap(obj: Any, dtype: object, shape: int | Sequence[int] | None) -> Shared[Any]:
+    """Adopt *obj*; see `procshare.wrap`."""
+    if isinstance(obj, SharedMemory):
+        return _wrap_segment(obj, dtype, shape)
+    if dtype is not None or shape is not None:
+        raise TypeError(f"dtype and shape are for a SharedMemory; a {type(obj).__name__} has its own")
+    if isinstance(obj, SynchronizedBase):
+        return _wrap_synchronized(obj)
+    if isinstance(obj, ctypes.Array):
+        return _wrap_array(obj, _lock_beside(obj))
+    if isinstance(obj, ValueProxy):
+        return _wrap_proxy(obj)
+    raise TypeError(
+        f"wrap() adopts a multiprocessing Value or Array, a Manager().Value or a SharedMemory, not a "
+        f"{type(obj).__name__}; share() copies other objects"
+    )
+
+
+def _wrap_synchronized(obj: Any) -> Shared[Any]:
+    raw, lock = obj.get_obj(), obj.get_lock()
+    if isinstance(raw, ctypes.Array):
+        return _wrap_array(raw, lock)
+    return _wrap_number(raw, lock)
+
+
+def _wrap_number(raw: Any, lock: Any) -> Shared[Any]:
+    _require_shared(raw)
+    number: Shared[Any] = rebuilt(StdlibValue, (NumberStore(raw, normal_code(raw.__class__)), lock))
+    return number
+
+
+def _wrap_proxy(obj: Any) -> Shared[Any]:
+    managed: Shared[Any] = rebuilt(StdlibValue, (ProxyStore(obj), _lock_beside(obj)))
+    return managed
+
+
+def _wrap_array(raw: Any, lock: Any) -> Shared[Any]:
+    from procshare._arrays import to_dtype
+    from procshare.backends.stdlib.memory import HeapMemory
+
+    _require_shared(raw)
+    element: Any = raw._type_
+    shape: tuple[int, ...] = (len(raw),)
+    while _is_array_type(element):
+        element, shape = element._type_, (*shape, element._length_)
+    return _array(HeapMemory(raw), lock, to_dtype(element), shape)
+
+
+def _is_array_type(element: type) -> bool:
+    return issubclass(element, ctypes.Array)
+
+
+def _wrap_segment(segment: SharedMemory, dtype: object, shape: int | Sequence[int] | None) -> Shared[Any]:
+    from procshare._arrays import to_dtype
+    from procshare.backends.stdlib.memory import MappedMemory
+    from procshare.backends.stdlib.shared_memory import lengths
+
+    if dtype is None or shape is None:
+        raise TypeError("a SharedMemory holds plain bytes: say dtype= and shape= to wrap it")
+    element, sizes = to_dtype(dtype), lengths(shape)
+    needed = element.itemsize
+    for length in sizes:
+        needed *= length
+    if needed > segment.size:
+        raise ValueError(f"{needed} bytes do not fit in SharedMemory {segment.name!r} of {segment.size}")
+    return _array(MappedMemory.adopt(segment), _lock_beside(segment), element, sizes)
+
+
+def _array(memory: Any, lock: Any, dtype: Any, shape: tuple[int, ...]) -> Shared[Any]:
+    from procshare.backends.stdlib.shared_memory import StdlibArray
+
+    array: Shared[Any] = rebuilt(StdlibArray, (memory, lock, dtype, shape))
+    return array
+
+
+def _require_shared(raw: Any) -> None:
+    if not hasattr(raw, "_wrapper"):  # set by multiprocessing on what it placed in shared memory
+        raise TypeError(f"this {type(raw).__name__} is private to the process; make it with multiprocessing.RawArray")
+
+
+def _lock_beside(obj: Any) -> Any:
+    """A lock for what has none: one per object, so wrapping it twice in a process gives handles that exclude."""
+    lock = _locks.get(id(obj))
+    if lock is None:
+        lock = _locks[id(obj)] = new_lock()
+        finalize(obj, _locks.pop, id(obj), None).atexit = False
+    return lock

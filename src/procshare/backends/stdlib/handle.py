@@ -1,0 +1,132 @@
+"""The lifetime that stdlib objects have: no name, gone with the last process that was given them at its start."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing.context import get_spawning_popen
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from procshare._errors import Closed, UnsupportedByBackend
+from procshare._shared import Handle
+from procshare.backends import implementation
+from procshare.backends.stdlib.locking import keep_for_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+
+def unsupported(what: str) -> NoReturn:
+    """Refuse, and say which backend can.
+
+    Raises:
+        UnsupportedByBackend: Always.
+    """
+    raise UnsupportedByBackend(f'the "stdlib" backend cannot {what}; backend="shm" can')
+
+
+class StdlibHandle(Handle):
+    """What every class of this backend shares: open or closed, and travelling to a child at its start."""
+
+    __slots__ = ("__weakref__", "_closed", "_creator")
+    _closed: bool
+    _creator: int | None
+
+    def _begin(self, creator: int | None) -> None:
+        self._closed = False
+        self._creator = creator
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Closed("this handle is closed; make a new one, or pass another to the child when it starts")
+
+    @property
+    def _label(self) -> str:
+        return f"stdlib {self.kind} at {id(self):#x}"
+
+    @property
+    def name(self) -> str:
+        """Not with this backend: raises UnsupportedByBackend."""
+        unsupported(f"name a {self.kind}: pass the handle to a Process as an argument")
+
+    @property
+    def segment(self) -> str:
+        """Not with this backend, except for large arrays: raises UnsupportedByBackend."""
+        unsupported(f"place a {self.kind} in a segment of its own")
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """Let go in this process."""
+        self._closed = True
+
+    def unlink(self) -> None:
+        """Nothing to do: the memory has no name and goes with the last process that has it."""
+
+    def hand_over(self) -> Self:
+        """Not with this backend: raises UnsupportedByBackend."""
+        self._require_open()
+        unsupported(f"hand a {self.kind} over: it cannot outlive its creator")
+
+    @classmethod
+    def _attach(cls, name: str) -> Self:
+        unsupported(f"attach to {name!r}: its objects have no names")
+
+    @classmethod
+    def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
+        unsupported(f"open {name!r}: its objects have no names")
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._creator == os.getpid():
+            self.unlink()
+        self.close()
+
+    def _parts(self) -> tuple[Any, ...]:
+        """What `_restore` makes the same handle from in a child; pickled while a child starts."""
+        raise NotImplementedError
+
+    def _restore(self, *parts: Any) -> None:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        self._require_open()
+        popen = get_spawning_popen()
+        if popen is None:
+            unsupported(f"pickle a {self.kind} except as an argument of a Process that is being started")
+        parts = self._parts()
+        if any(getattr(part, "_is_fork_ctx", False) for part in parts):  # a Value or Array of the user's, wrapped
+            unsupported(f"send a {self.kind} whose lock is of the fork context to a process that is not forked")
+        keep_for_child(popen, parts)
+        # What the user wrote, or the interface, and not the completed class, which no module has by its name.
+        return rebuilt, (getattr(type(self), "_implements"), parts)  # noqa: B009 - declared by the subclasses
+
+
+def refuse_name(name: str | None, kind: str) -> None:
+    """Refuse the `name=` argument.
+
+    Raises:
+        UnsupportedByBackend: *name* is given.
+    """
+    if name is not None:
+        unsupported(f"give a {kind} the name {name!r}")
+
+
+def rebuilt(interface: type[Handle], parts: tuple[Any, ...]) -> Any:
+    """A handle made without `__init__`: of the class that completes *interface*, from what `_parts` gave."""
+    cls = implementation(interface, "stdlib")
+    handle = cls.__new__(cls)
+    handle._restore(*parts)
+    return handle

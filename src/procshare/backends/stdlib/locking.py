@@ -1,0 +1,117 @@
+"""Who in this process holds a stdlib lock, and how deep.
+
+The stdlib's locks cannot be asked whether the current thread has them, a plain `Lock` is not re-entrant, and a
+child made by `os.fork` believes that it holds what its parent held. So the holder is written down here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from procshare._errors import LockTimeout, WaitTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+_holds: WeakValueDictionary[int, Hold] = WeakValueDictionary()
+_sent: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()
+
+
+def new_lock() -> Any:
+    """A lock that children of every start method can be given; one of the fork context cannot be sent to the others."""
+    return multiprocessing.get_context("spawn").RLock()
+
+
+class Hold:
+    """One lock, and the thread of this process that has it through procshare."""
+
+    __slots__ = ("__weakref__", "depth", "lock", "owner")
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.owner: tuple[int, int] | None = None
+        self.depth = 0
+
+    @property
+    def mine(self) -> bool:
+        """Whether this thread of this process has it; a forked child does not have what its parent had."""
+        return self.owner == (os.getpid(), threading.get_ident())
+
+    def acquire(self, timeout: float | None, name: str) -> None:
+        """Wait for the lock, or go one deeper if this thread has it.
+
+        Raises:
+            LockTimeout: Someone else still had it when the time ran out.
+        """
+        if not self.mine:
+            started = time.monotonic()
+            if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
+                raise LockTimeout(name, time.monotonic() - started)
+            self.owner, self.depth = (os.getpid(), threading.get_ident()), 0
+        self.depth += 1
+
+    def release(self) -> None:
+        """Undo one `acquire`; nothing in a child that was forked inside the block."""
+        if not self.mine:
+            return
+        self.depth -= 1
+        if not self.depth:
+            self.owner = None
+            self.lock.release()
+
+
+def hold_of(lock: Any) -> Hold:
+    """The one `Hold` of *lock* in this process: several objects may share a lock."""
+    hold = _holds.get(id(lock))  # not a stale entry: a Hold keeps its lock, and so its lock's id, alive
+    if hold is None:
+        hold = _holds[id(lock)] = Hold(lock)
+    return hold
+
+
+def keep_for_child(popen: object, thing: object) -> None:
+    """Keep *thing* until the child that is being started has been reaped.
+
+    A child attaches to semaphores and managed values when it unpickles its arguments, and `Process.start()`
+    drops the parent's references before that.
+    """
+    _sent.setdefault(popen, []).append(thing)
+
+
+def poll(read: Callable[[float | None], T], predicate: Callable[[T], bool], timeout: float | None, name: str) -> T:
+    """Look until *predicate* holds, ever less often, down to 50 times a second: the stdlib cannot sleep for a change."""
+    started, pause, left = time.monotonic(), 0.0002, timeout
+    while True:
+        try:
+            value = read(left)
+        except LockTimeout:
+            raise WaitTimeout(name, time.monotonic() - started) from None
+        if predicate(value):
+            return value
+        if timeout is not None:
+            left = started + timeout - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(name, time.monotonic() - started)
+            pause = min(pause, left)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+
+
+def _forget_holds() -> None:
+    """In a forked child: no hold is this process's; `multiprocessing` says so to its locks only in its own children."""
+    for hold in list(_holds.values()):
+        forget = getattr(getattr(hold.lock, "_semlock", None), "_after_fork", None)
+        if hold.owner is not None and forget is not None:
+            forget()
+        hold.owner, hold.depth = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_holds)

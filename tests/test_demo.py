@@ -1,0 +1,292 @@
+"""`procshare demo`, `ls` and `prune`, run as a user runs them: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import procshare
+from procshare.backends import native_built
+from procshare.cli.demo_counting import Counting, Tally
+from procshare.cli.report import DemoPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(60)
+
+DEADLINE = 50
+START_METHODS = ["fork", "spawn", "forkserver"]
+SMALL = ["--workers", "2", "--increments", "2000", "--files", "40"]
+needs_shm = pytest.mark.skipif(not native_built(), reason="only the shm backend has segments to list")
+
+
+@pytest.fixture(autouse=True)
+def shm_as_before() -> Iterator[None]:
+    """Whatever a command does, and however it ends, it leaves nothing behind."""
+    before = set(os.listdir("/dev/shm"))
+    yield
+    assert set(os.listdir("/dev/shm")) - before == set()
+
+
+@pytest.fixture
+def stdlib_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands share through the standard library."""
+    monkeypatch.setenv("PROCSHARE_BACKEND", "stdlib")
+
+
+def environment() -> dict[str, str]:
+    """That of this process, with this procshare, and with warnings as errors in workers too."""
+    source = str(Path(procshare.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
+
+
+def python(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments to its end."""
+    command = [sys.executable, *args]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the `procshare` command to its end."""
+    return python("-m", "procshare.cli", *args)
+
+
+def patched_demo(patch: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a small demo, forked, after these lines have changed its insides."""
+    script = f"""
+import os, signal
+from procshare.cli import demo_counting, demo_files, main
+parent = os.getpid()
+{patch}
+main({["demo", "--start-method", "fork", *SMALL, *args]!r})
+"""
+    return python("-c", script)
+
+
+def outcome(ran: subprocess.CompletedProcess[str]) -> Any:
+    """The one JSON object that a command printed."""
+    assert ran.stdout.count("\n") == 1
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_small_demo_is_right_under_every_start_method(start_method: str) -> None:
+    """The plain global stays 0, what must be exact is, and the workers' totals are the sequential ones."""
+    ran = command("demo", "--json", "--start-method", start_method, *SMALL)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    demo = outcome(ran)
+    assert demo["ok"] is True
+    assert (demo["workers"], demo["start_method"]) == (2, start_method)
+    plain, unlocked, locked, shared = demo["counting"]["runs"]
+    assert plain["counted"] == 0
+    assert unlocked["counted"] + unlocked["lost"] == unlocked["expected"] == 4000
+    assert locked["counted"] == shared["counted"] == 4000
+    assert demo["reading"]["equal"] is True
+    assert demo["reading"]["shared"] == demo["reading"]["alone"]
+    assert demo["reading"]["shared"]["files"] == 40
+    assert len(demo["reading"]["shared"]["histogram"]) == 256
+
+
+@pytest.mark.usefixtures("stdlib_backend")
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_small_demo_is_right_on_the_stdlib_backend(start_method: str) -> None:
+    """The demo needs nothing that the stdlib backend does not have."""
+    ran = command("demo", "--json", "--start-method", start_method, *SMALL)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    demo = outcome(ran)
+    assert (demo["ok"], demo["backend"], demo["counting"]["runs"][3]["counted"]) == (True, "stdlib", 4000)
+
+
+def test_default_demo_shows_the_loss_and_reads_the_whole_library() -> None:
+    """At its real size the demo loses increments without a lock, and reads every file."""
+    ran = command("demo", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    demo = outcome(ran)
+    _plain, unlocked, _locked, shared = demo["counting"]["runs"]
+    assert shared["counted"] == 200_000
+    if len(os.sched_getaffinity(0)) > 1:  # on one CPU, four processes hardly ever meet between read and write
+        assert unlocked["lost"] > 0
+    assert demo["reading"]["shared"]["files"] > 500
+
+
+def test_page_for_people_has_both_parts() -> None:
+    """Without --json the demo explains both parts, and says that the totals agree."""
+    ran = command("demo", *SMALL)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "1. The problem" in ran.stdout
+    assert "SharedCounter: exact" in ran.stdout
+    assert "2. Real data" in ran.stdout
+    assert "Both agree" in ran.stdout
+
+
+def test_page_is_honest_when_nothing_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """A race that happened to lose nothing is reported as luck, not as a loss."""
+    lucky = Tally("mp.Value, no lock", 100, 100, 0.1)
+    DemoPage().counting(Counting(25, Tally("a plain global", 100, 0, 0.1), lucky, lucky, lucky))
+    assert "none lost this time" in capsys.readouterr().out
+
+
+def test_page_is_honest_when_the_counter_is_slower(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where `mp.Value` is faster, as on the stdlib backend, the page says so."""
+    locked, shared = Tally("mp.Value, get_lock()", 100, 100, 0.1), Tally("SharedCounter", 100, 100, 0.5)
+    DemoPage().counting(Counting(25, Tally("a plain global", 100, 0, 0.1), locked, locked, shared))
+    assert "5.0 times as slow" in capsys.readouterr().out
+
+
+def test_page_shows_how_many_were_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """A race that lost increments is reported with their number and share."""
+    exact = Tally("SharedCounter", 100, 100, 0.1)
+    DemoPage().counting(
+        Counting(25, Tally("a plain global", 100, 0, 0.1), Tally("no lock", 100, 58, 0.1), exact, exact)
+    )
+    assert "42 (42%)" in capsys.readouterr().out
+
+
+def test_differing_totals_exit_with_1() -> None:
+    """A sequential count that is one line off is noticed, said, and reported by the exit code."""
+    patch = """
+from dataclasses import replace
+right = demo_files.count_alone
+demo_files.count_alone = lambda paths: replace(right(paths), lines=right(paths).lines + 1)
+"""
+    ran = patched_demo(patch, "--json")
+    assert ran.returncode == 1
+    assert "differ from the sequential run's" in ran.stderr
+    assert outcome(ran)["ok"] is False
+
+
+def test_one_lost_increment_exits_with_1() -> None:
+    """A `SharedCounter` that missed one increment of each worker would be reported as a failure."""
+    patch = """
+def lose_one(counter, times):
+    for _ in range(times - 1):
+        counter.increment()
+demo_counting._count_shared = lose_one
+"""
+    ran = patched_demo(patch)
+    assert ran.returncode == 1
+    assert "a count that must be exact is not" in ran.stderr
+
+
+def test_killed_worker_fails_the_demo() -> None:
+    """A worker that is killed while reading ends the demo with its name and signal, not with a hang."""
+    patch = """
+def die(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+demo_files.count_file = die
+"""
+    ran = patched_demo(patch, "--json")
+    assert ran.returncode == 1
+    assert "was killed by SIGKILL" in ran.stderr
+    assert "was killed by SIGKILL" in outcome(ran)["error"]
+
+
+def test_raising_worker_fails_the_demo() -> None:
+    """A worker that raises ends the demo with its traceback and a plain sentence."""
+    patch = """
+def fail(path):
+    raise ValueError("no such luck")
+demo_files.count_file = fail
+"""
+    ran = patched_demo(patch)
+    assert ran.returncode == 1
+    assert "no such luck" in ran.stderr
+    assert "ended with exit code 1" in ran.stderr
+
+
+def test_worker_that_stops_early_fails_the_demo() -> None:
+    """Workers that all end well, but before every file is read, do not leave the demo waiting."""
+    patch = """
+def idle(watch, tree, paths):
+    with watch.timed():
+        pass
+demo_files._count_shared = idle
+"""
+    ran = patched_demo(patch)
+    assert ran.returncode == 1
+    assert "all workers ended before their work was done" in ran.stderr
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_interrupt_stops_every_worker(start_method: str, tmp_path: Path) -> None:
+    """Ctrl-C, which reaches all processes of a terminal, ends the demo with one line and leaves no worker."""
+    script = tmp_path / "endless_demo.py"
+    script.write_text("""
+import os, signal
+from procshare.cli import demo_counting, main
+
+def count_for_ever(nothing, times):
+    os.write(1, b"%d\\n" % os.getpid())
+    while True:
+        signal.pause()
+
+demo_counting._count_global = count_for_ever
+
+if __name__ == "__main__":
+    main()
+""")
+    line = [sys.executable, str(script), "demo", "--json", "--workers", "2", "--start-method", start_method]
+    with subprocess.Popen(
+        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as demo:
+        try:
+            assert demo.stdout is not None
+            workers = [int(demo.stdout.readline()) for _ in range(2)]
+            os.killpg(demo.pid, signal.SIGINT)
+            stdout, stderr = demo.communicate(timeout=DEADLINE)
+        finally:
+            demo.kill()
+    assert (demo.returncode, stdout) == (130, "")
+    assert stderr == "procshare: interrupted; the workers were stopped\n"
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_missing_extra_is_named(missing: str) -> None:
+    """Without click or rich the command says in one line what to install, and exits 2."""
+    ran = python("-c", f"import sys; sys.modules[{missing!r}] = None; from procshare.cli import main; main(['demo'])")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"procshare: {missing} is not installed: pip install 'procshare[cli]'\n"
+
+
+@needs_shm
+def test_ls_lists_a_named_counter() -> None:
+    """`ls` shows a living counter with its kind and this process, as a table and as JSON, and not once it is gone."""
+    name = f"test-ls-{os.getpid()}"
+    with procshare.SharedCounter(name=name):
+        [found] = [info for info in outcome(command("ls", "--json")) if info["name"] == name]
+        assert found["kind"] == "counter"
+        assert os.getpid() in found["attached"]
+        table = command("ls")
+        assert (table.returncode, table.stderr) == (0, "")
+        assert name in table.stdout.replace("\n", "")
+    assert name not in command("ls").stdout
+
+
+@needs_shm
+def test_prune_dry_run_spares_the_living() -> None:
+    """What a living process has open is not among what `prune` would remove."""
+    name = f"test-prune-{os.getpid()}"
+    with procshare.SharedCounter(name=name):
+        ran = command("prune", "--dry-run", "--json")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert name not in [info["name"] for info in outcome(ran)]
+
+
+def test_ls_says_why_there_are_no_segments_without_the_core() -> None:
+    """Where the shm backend cannot be loaded, `ls` says so in one line and exits 1."""
+    script = "import sys; sys.modules['procshare.backends.shm.segment'] = None\n"
+    ran = python("-c", script + "from procshare.cli import main; main(['ls'])")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "only the shm backend has segments" in ran.stderr

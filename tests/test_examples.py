@@ -1,0 +1,127 @@
+"""Every file under `examples/`: as a script, and by what its `main()` returns."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import procshare
+from procshare.backends import default_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Run = Callable[[str], Any]
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(default_backend() == "stdlib", reason="the stdlib's objects survive no kill and have no names"),
+]
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+DEADLINE = 50
+
+
+@pytest.fixture(autouse=True)
+def shm_as_before() -> Iterator[None]:
+    """An example cleans up after itself, a killed worker's included."""
+    before = set(os.listdir("/dev/shm"))
+    yield
+    assert set(os.listdir("/dev/shm")) - before == set()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls an example's `main()` in this process, and returns its result."""
+    source = str(Path(procshare.__file__).parent.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])))
+    monkeypatch.syspath_prepend(str(EXAMPLES))  # pyright: ignore[reportUnknownMemberType]
+    return lambda name: importlib.import_module(name).main()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_runs_and_is_quiet(name: str) -> None:
+    """Run by hand, an example prints its result, nothing on stderr, and exits 0."""
+    source = str(Path(procshare.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py")],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout
+
+
+def test_memory_isolation(run: Run) -> None:
+    """A child's changes to a global and a list stay with the child; its counter's do not."""
+    assert run("memory_isolation") == (0, [], 1)
+
+
+def test_value_lock(run: Run) -> None:
+    """With a lock both are exact; without one `mp.Value` may lose, and `SharedValue` refuses."""
+    sums = run("value_lock")
+    assert sums.locked == sums.shared == 100_000
+    assert sums.unlocked <= 100_000
+    assert sums.refused
+
+
+def test_array_init(run: Run) -> None:
+    """By size an array holds zeros, by values those values, and a child fills it for its parent."""
+    contents = run("array_init")
+    assert contents.stdlib_by_size == [0] * 5
+    assert contents.stdlib_by_values == [1, 2, 3]
+    assert contents.by_size == [0, 1, 4, 9, 16]
+    assert contents.by_values == [1.5, 2.5, 3.5]
+    assert contents.table == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_array_lock(run: Run) -> None:
+    """Ten processes that each add 1 to each element bring each to 10."""
+    assert run("array_lock") == [10] * 8
+
+
+def test_double_in_child(run: Run) -> None:
+    """The parent sees its array doubled, by hand and by `SharedArray`."""
+    assert run("double_in_child") == ([2, 4, 6, 8, 10], [2, 4, 6, 8, 10])
+
+
+def test_square_slices(run: Run) -> None:
+    """Each of the 1,000,000 elements is squared, once."""
+    squares = run("square_slices")
+    assert squares.first == [0, 1, 4, 9, 16]
+    assert squares.last == 999_999**2
+    assert squares.wrong == 0
+
+
+def test_increments(run: Run) -> None:
+    """The `SharedCounter` comes to 200,000; the unlocked `mp.Value` to less, where processes really meet."""
+    counts = run("increments")
+    assert counts.shared == 200_000
+    if len(os.sched_getaffinity(0)) > 1:
+        assert counts.unlocked < 200_000
+
+
+def test_gunicorn_counter(run: Run) -> None:
+    """Processes that know only a name count together, and the last one out removes the counter."""
+    assert run("gunicorn_counter") == (4_000, True)
+
+
+def test_survive_kill(run: Run) -> None:
+    """After a SIGKILL inside the lock a value keeps its commit, an array can be repaired, and `mp.Value` is lost."""
+    survived = run("survive_kill")
+    assert not survived.stdlib_acquired
+    assert survived.balance == 102
+    assert survived.seconds < 2
+    assert survived.array_refused
+    assert survived.array == [1, 1, 1, 1]
