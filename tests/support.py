@@ -7,7 +7,10 @@ which is the only way that handles of the stdlib backend travel.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import time
+import traceback
+from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
@@ -58,6 +61,11 @@ class _Process:
         self.process: Any = context.Process(target=target, args=(theirs, *args), daemon=daemon)
         self.process.start()
         theirs.close()
+
+    def post(self, message: Any) -> None:
+        """Send a pickle; a dead process is noticed when its answer is awaited."""
+        with suppress(ConnectionError):
+            self.connection.send_bytes(message)
 
     def answer(self, deadline: float) -> Any:
         """What came through the pipe.
@@ -111,13 +119,23 @@ class Workers:
         while len(self._workers) < len(messages):
             self._workers.append(_Process(self.method, _serve, (), daemon=self._daemon))
         used = self._workers[: len(messages)]
+        for worker, message in zip(used, messages, strict=True):
+            worker.post(message)
         deadline = time.monotonic() + timeout
-        outcomes = [self._sent(worker, message) or self._outcome(worker, deadline)
-                    for worker, message in self._all_sent(used, messages)]
+        outcomes = [self._outcome(worker, deadline) for worker in used]
         for error, _ in outcomes:
             if error is not None:
                 raise error
         return [result for _, result in outcomes]
+
+    def _outcome(self, worker: _Process, deadline: float) -> tuple[Exception | None, Any]:
+        try:
+            outcome: tuple[Exception | None, Any] = worker.answer(deadline)
+        except (WorkerDied, TimeoutError) as error:
+            self._workers.remove(worker)
+            worker.stop()
+            outcome = error, None
+        return outcome
 
     @property
     def pids(self) -> list[int]:
@@ -128,11 +146,8 @@ class Workers:
         """End all of them."""
         while self._workers:
             worker = self._workers.pop()
-            try:
-                worker.connection.send_bytes(b"")
-                worker.process.join(5)
-            except OSError:
-                pass  # it is dead already
+            worker.post(b"")
+            worker.process.join(5)
             worker.stop()
 
     def __enter__(self) -> Self:
@@ -140,3 +155,101 @@ class Workers:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+class Child:
+    """One process for one call of `fn(line, *args)`, with *args* passed as `Process` arguments.
+
+    Its `line` and this object's `tell` and `hear` talk to each other.
+    """
+
+    def __init__(self, method: str, fn: Callable[..., Any], *args: Any, daemon: bool = True) -> None:
+        self._worker = _Process(method, _call, (fn, args), daemon=daemon)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        pid: int = self._worker.process.pid
+        return pid
+
+    def tell(self, message: object) -> None:
+        """Send *message* to its line."""
+        self._worker.connection.send(message)
+
+    def hear(self, timeout: float = 10) -> Any:
+        """The next message from its line.
+
+        Raises:
+            WorkerDied: It ended without another.
+            TimeoutError: None came in time.
+            Exception: What *fn* raised.
+        """
+        kind, content = self._worker.answer(time.monotonic() + timeout)
+        if kind == "raised":
+            raise content
+        return content
+
+    result = hear
+    """What *fn* returned: its last message."""
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._worker.process.kill()
+        self._worker.process.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._worker.stop()
+
+
+def call(method: str, fn: Callable[..., Any], *args: Any, timeout: float = 10) -> Any:
+    """`fn(*args)` in a process that is started for it; what it returned or raised."""
+    with Child(method, _without_line, fn, args) as child:
+        return child.result(timeout)
+
+
+class _TaggedLine(Line):
+    def tell(self, message: object) -> None:
+        super().tell(("said", message))
+
+
+def _without_line(_line: Line, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return fn(*args)
+
+
+def _call(connection: Connection[Any, Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        message = "returned", fn(_TaggedLine(connection), *args)
+    except Exception as error:
+        message = "raised", _portable(error)
+    connection.send(message)
+
+
+def _serve(connection: Connection[Any, Any]) -> None:
+    parent: Any = multiprocessing.parent_process()
+    while True:
+        wait([connection, parent.sentinel])  # forked siblings hold our pipe's other end open: EOF alone may not come
+        if not connection.poll():
+            return
+        message = connection.recv_bytes()
+        if not message:
+            return
+        try:
+            fn, args = pickle.loads(message)
+            outcome: tuple[Exception | None, Any] = None, fn(*args)
+        except Exception as error:
+            outcome = _portable(error), None
+        fn = args = None  # a kept worker keeps no handles
+        connection.send(outcome)
+        del outcome
+
+
+def _portable(error: Exception) -> Exception:
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,9 @@ def shm_as_before() -> Iterator[None]:
     """An example cleans up after itself, a killed worker's included."""
     before = set(os.listdir("/dev/shm"))
     yield
-    assert set(os.listdir("/dev/shm")) - before == set()
+    deadline = time.monotonic() + 3  # not at once: other programs of this machine come and go in there as well
+    while left := set(os.listdir("/dev/shm")) - before:
+        assert time.monotonic() < deadline, left
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ static int begin(handle_t *h, int64_t timeout, bool repairing) {
     if ((sequence & 1) && !repairing && !proceed) {
         const char *name = hold->seg->name;
         raise_named("OwnerDied", name, "");
-        lock_release(hold);
+        lock_release(hold, false);
         return -1;
     }
     atomic_store(&slot->word, (sequence & 1) ? sequence + 2 : sequence + 1);
@@ -97,16 +97,14 @@ static int begin(handle_t *h, int64_t timeout, bool repairing) {
     return 0;
 }
 
-/* True if this ended the outermost block. */
 static void end(hold_t *hold) {
     slot_t *slot = hold->slot;
     if (hold->depth == 1) {
         FAULT(array_committing);
         atomic_store(&slot->word, (atomic_load(&slot->word) | 1) + 1);
         FAULT(array_committed);
-        change_notify(slot);
     }
-    lock_release(hold);
+    lock_release(hold, true);
 }
 
 static PyObject *lock(PyObject *self, PyObject *timeout) {

@@ -28,8 +28,20 @@ static void retire(cell_t *self) {
     self->handle = NULL;
     Py_CLEAR(self->saved_record);
     if (h == NULL) return;
-    if (h->cell == NULL) h->cell = Py_NewRef((PyObject *)self);
+    if (h->cells[0] == NULL) h->cells[0] = Py_NewRef((PyObject *)self);
+    else if (h->cells[1] == NULL) h->cells[1] = Py_NewRef((PyObject *)self);
     Py_DECREF((PyObject *)h);
+}
+
+/* A dead cell that nobody but the handle knows, or NULL. */
+static cell_t *spare_cell(handle_t *h) {
+    for (int i = 0; i < 2; i++) {
+        PyObject *cell = h->cells[i];
+        if (cell == NULL || Py_REFCNT(cell) != 1) continue;
+        h->cells[i] = NULL;
+        return (cell_t *)cell;
+    }
+    return NULL;
 }
 
 /* handle.locked(timeout=None) */
@@ -45,14 +57,8 @@ PyObject *cell_make(handle_t *h, PyObject *const *args, Py_ssize_t nargs, PyObje
         }
         if (parse_timeout(args[0], &timeout) < 0) return NULL;
     }
-    cell_t *cell = (cell_t *)h->cell;
-    if (cell != NULL && Py_REFCNT((PyObject *)cell) == 1) {
-        h->cell = NULL;
-    } else {
-        Py_CLEAR(h->cell);
-        cell = (cell_t *)PyType_GenericAlloc(process.types.cell, 0);
-        if (cell == NULL) return NULL;
-    }
+    cell_t *cell = spare_cell(h);
+    if (cell == NULL && (cell = (cell_t *)PyType_GenericAlloc(process.types.cell, 0)) == NULL) return NULL;
     cell->handle = (handle_t *)Py_NewRef((PyObject *)h);
     cell->timeout = timeout;
     cell->state = FRESH;
@@ -101,23 +107,22 @@ static PyObject *cell_enter(PyObject *op, PyObject *unused) {
     return Py_NewRef(op);
 }
 
-/* The outermost block ends: publish what is staged, or put back what was. */
+/* The outermost block ends: publish what is staged, or put back what was. 1 something changed, 0 nothing, -1 exception. */
 static int finish(hold_t *hold, uint8_t kind, uint8_t code, bool commit) {
     slot_t *slot = hold->slot;
     if (kind == KIND_COUNTER) {
         FAULT(counter_committing);
-        atomic_store(&slot->word, commit ? hold->pending : atomic_load(&slot->saved));
+        int64_t word = commit ? hold->pending : atomic_load(&slot->saved);
+        atomic_store_explicit(&slot->word, word, memory_order_release);
         FAULT(counter_committed);
-        change_notify(slot);
-        return 0;
+        return commit;
     }
     if (!commit || !hold->dirty) return 0;
-    if (code == 0) return store_publish(hold->seg, slot, hold->pending, hold->record);
+    if (code == 0) return store_publish(hold->seg, slot, hold->pending, hold->record) < 0 ? -1 : 1;
     FAULT(value_committing);
-    atomic_store(&slot->word, hold->pending);
+    atomic_store_explicit(&slot->word, hold->pending, memory_order_release);
     FAULT(value_committed);
-    change_notify(slot);
-    return 0;
+    return 1;
 }
 
 static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
@@ -134,16 +139,16 @@ static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs
     if (!self->inner) {
         handle_t *h = self->handle;
         done = finish(hold, h->kind, h->code, commit);
-        hold->dirty = false;
+        hold_stage(hold, false);
         Py_CLEAR(hold->record);
     } else if (!commit) {
         hold->pending = self->saved;
-        hold->dirty = self->saved_dirty;
+        hold_stage(hold, self->saved_dirty);
         Py_CLEAR(hold->record);
         hold->record = self->saved_record;
         self->saved_record = NULL;
     }
-    lock_release(hold);
+    lock_release(hold, done > 0);
     retire(self);
     if (done < 0) return NULL;
     Py_RETURN_NONE;
@@ -171,7 +176,7 @@ static int write_cell(cell_t *self, PyObject *value) {
                                        : tagged_encode(value, &staged, &record);
     if (done < 0) return -1;
     hold->pending = staged;
-    hold->dirty = true;
+    hold_stage(hold, true);
     PyObject *old = hold->record;
     hold->record = record;
     Py_XDECREF(old);

@@ -80,7 +80,7 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
         FAULT(counter_added);
         change_notify(slot);
     }
-    if (hold != NULL) lock_release(hold);
+    if (hold != NULL) lock_release(hold, false);
     return done;
 }
 
@@ -115,7 +115,7 @@ static inline PyObject *add(handle_t *h, int64_t n) {
         if (UNLIKELY(old == COUNTER_LOCKED || __builtin_add_overflow(old, n, &new) || new == COUNTER_LOCKED)) return slow_add(h, n);
     } while (UNLIKELY(!atomic_compare_exchange_weak(word, &old, new)));
     FAULT(counter_added);
-    change_notify(h->slot);
+    change_notify((slot_t *)word); /* the word comes first in its slot */
     return PyLong_FromLongLong(new);
 }
 

@@ -266,7 +266,8 @@ static void handle_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     if (h->weakrefs != NULL) PyObject_ClearWeakRefs(self);
     let_go(h);
-    Py_CLEAR(h->cell);
+    Py_CLEAR(h->cells[0]);
+    Py_CLEAR(h->cells[1]);
     Py_CLEAR(h->name);
     Py_CLEAR(h->segment);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);

@@ -21,10 +21,7 @@
 #include <unistd.h>
 
 static pthread_key_t exit_key;
-static _Thread_local struct {
-    hold_t *first;
-    bool armed;
-} holds;
+_Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
 
 /* ---- the word ---- */
 
@@ -82,19 +79,14 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
     }
 }
 
-/* Take a lock word: 0, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is repaired. */
-int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
-    uint32_t free = 0;
-    if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
-    if (UNLIKELY(!atomic_compare_exchange_strong(word, &free, seg->token))) {
-        segment_ref(seg);
-        int got = acquire_slowly(seg, word, timeout, slot);
-        segment_unref(seg);
-        if (got < 0) return -1;
-        if (slot != NULL) slot_recover(slot);
-        FAULT(lock_recovered);
-    }
-    FAULT(lock_acquired);
+int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+    if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
+    segment_ref(seg);
+    int got = acquire_slowly(seg, word, timeout, slot);
+    segment_unref(seg);
+    if (got < 0) return -1;
+    if (slot != NULL) slot_recover(slot);
+    FAULT(lock_recovered);
     return 0;
 }
 
@@ -153,19 +145,22 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     if (lock_word_acquire(hold->seg, &hold->slot->lock, timeout, hold->slot) < 0) return -1;
     atomic_store_explicit(&hold->thread, this_thread(), memory_order_relaxed);
     hold->depth = 1;
-    hold->dirty = false;
+    hold_stage(hold, false);
     Py_CLEAR(hold->record); /* left by a thread that exited inside its block */
     enlist(hold);
     segment_ref(hold->seg);
     return 0;
 }
 
-void lock_release(hold_t *hold) {
+/* Undo one lock_acquire(). *changed*: the outermost block committed something, so wake who waits for it; the exchange of
+ * the lock word is the barrier between the commit and the look at the waiters bit. */
+void lock_release(hold_t *hold, bool changed) {
     if (--hold->depth > 0) return;
     seg_t *seg = hold->seg;
     delist(hold);
     atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
     lock_word_release(&hold->slot->lock);
+    if (changed) change_notify(hold->slot);
     segment_unref(seg);
 }
 

@@ -30,7 +30,7 @@ typedef struct hold {
     slot_t *slot;
     _Atomic uintptr_t thread; /* 0: nobody here */
     uint32_t depth;
-    bool dirty;
+    bool dirty;                /* something is staged; counted in process.staged */
     int64_t pending;           /* the block's word, not yet committed */
     PyObject *record;          /* or the block's encoded record, bytes; its tag is then in `pending` */
     struct hold *next, **link; /* in the thread's list, so that its exit abandons them */
@@ -69,7 +69,7 @@ typedef struct {
     seg_t *seg;
     slot_t *slot;
     hold_t *hold;             /* see handle_hold() */
-    PyObject *cell;           /* a dead cell kept for the next block */
+    PyObject *cells[2];       /* dead cells kept for the next blocks: `as cell` keeps the last one alive until then */
     PyObject *name, *segment; /* once read: then the object is exported */
     PyObject *weakrefs;
     uint32_t wanted_flags;    /* header flags to be made with, set by open() */
@@ -91,6 +91,7 @@ typedef struct {
     seg_t *slabs;
     bool started;
     int cpus;
+    uint32_t staged; /* holds whose thread reads what it staged and not what is committed; never too small */
     types_t types;
     PyObject *errors, *hooks; /* modules or namespaces handed in by configure() */
     PyObject *value_name;     /* interned "value" */
@@ -155,10 +156,10 @@ void slab_parent_forked(void);
 
 /* lock.c */
 hold_t *hold_of(seg_t *seg, uint32_t index);
-int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot);
+int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot);
 bool lock_word_try(seg_t *seg, _Atomic uint32_t *word);
 int lock_acquire(hold_t *hold, int64_t timeout_ns);
-void lock_release(hold_t *hold);
+void lock_release(hold_t *hold, bool changed);
 void lock_word_release(_Atomic uint32_t *word);
 void lock_abandon(hold_t *hold);
 void lock_forget_all(void);
@@ -169,11 +170,35 @@ int parse_timeout(PyObject *timeout, int64_t *ns);
 int64_t now_ns(void);
 int64_t coarse_ns(void);
 
-static inline uintptr_t this_thread(void) { return (uintptr_t)pthread_self(); }
+/* The holds of the calling thread, and by its address the thread itself. A few bytes of static TLS: without the model, each
+ * access from a shared object is a call. */
+typedef struct {
+    hold_t *first;
+    bool armed;
+} holds_t;
+
+extern _Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
+
+static inline uintptr_t this_thread(void) { return (uintptr_t)&holds; }
 
 /* Whether the calling thread is inside a block of this lock. */
 static inline bool held_here(const hold_t *hold) {
     return hold != NULL && atomic_load_explicit(&hold->thread, memory_order_relaxed) == this_thread();
+}
+
+static inline void hold_stage(hold_t *hold, bool dirty) {
+    process.staged += (uint32_t)dirty - (uint32_t)hold->dirty;
+    hold->dirty = dirty;
+}
+
+/* Take a lock word: 0, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is repaired. */
+static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot) {
+    uint32_t free = 0;
+    if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)) &&
+        lock_word_acquire_slowly(seg, word, timeout_ns, slot) < 0)
+        return -1;
+    FAULT(lock_acquired);
+    return 0;
 }
 
 /* change.c */
@@ -182,7 +207,7 @@ int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns);
 long futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns);
 void futex_wake(_Atomic uint32_t *word, int count);
 
-/* After a commit to slot->word, which must have been sequentially consistent: wake who waits for changes. The waiter
+/* After a commit to slot->word and a full barrier: wake who waits for changes. The waiter
  * sets the bit, then reads the word; we write the word, then read the bit: one of us sees the other. */
 static inline void change_notify(slot_t *slot) {
     if (UNLIKELY(atomic_load(&slot->change) & 1)) change_wake(slot);

@@ -83,7 +83,7 @@ PyObject *store_read(handle_t *h, bool holding) {
     hold_t *hold = handle_hold(h);
     if (hold == NULL || (!holding && lock_acquire(hold, -1) < 0)) return NULL;
     int done = try_read(h->seg, h->slot, &out);
-    if (!holding) lock_release(hold);
+    if (!holding) lock_release(hold, false);
     if (done == 0) return nonsense(h->seg);
     return done > 0 ? out : NULL;
 }
@@ -127,7 +127,7 @@ static int publish_record(seg_t *seg, slot_t *slot, uint8_t tag, PyObject *recor
     uint64_t version = atomic_load(&slot->version) + 1;
     atomic_store(&slot->version, version);
     FAULT(value_written);
-    atomic_store(&slot->word, tagged_record(version, i));
+    atomic_store_explicit(&slot->word, tagged_record(version, i), memory_order_release);
     return 0;
 }
 
@@ -137,13 +137,12 @@ int store_publish(seg_t *seg, slot_t *slot, int64_t word, PyObject *record) {
     if (record != NULL) {
         if (publish_record(seg, slot, (uint8_t)word, record) < 0) return -1;
     } else {
-        atomic_store(&slot->word, word);
+        atomic_store_explicit(&slot->word, word, memory_order_release);
         for (unsigned i = 0; i < 2; i++) {
-            uint64_t buffer = atomic_load(&slot->buffer[i]);
-            if (buffer != 0 && capacity(buffer) > KEPT) give_back(seg, slot, i, inline_buffer(seg, slot, i));
+            uint64_t buffer = atomic_load_explicit(&slot->buffer[i], memory_order_relaxed);
+            if (UNLIKELY(capacity(buffer) > KEPT)) give_back(seg, slot, i, inline_buffer(seg, slot, i));
         }
     }
     FAULT(value_committed);
-    change_notify(slot);
     return 0;
 }

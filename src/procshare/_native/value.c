@@ -10,9 +10,8 @@ PyTypeObject *value_leaf;
 /* What the value is: to the thread that is inside a block, what the block staged. */
 PyObject *value_read(handle_t *h) {
     if (UNLIKELY(h->word == NULL)) return raise_closed();
-    hold_t *hold = hold_if_any(h);
-    bool holding = hold != NULL && held_here(hold);
-    if (UNLIKELY(holding && hold->dirty)) {
+    hold_t *hold = UNLIKELY(process.staged > 0) ? hold_if_any(h) : NULL;
+    if (UNLIKELY(held_here(hold) && hold->dirty)) {
         if (h->code != 0) return code_decode(h->code, hold->pending);
         return hold->record ? record_decode((uint8_t)hold->pending, hold->record) : tagged_decode(hold->pending);
     }
@@ -22,7 +21,7 @@ PyObject *value_read(handle_t *h) {
     if (LIKELY(out != NULL) || PyErr_Occurred()) return out;
     seg_t *seg = h->seg;
     segment_ref(seg);
-    out = store_read(h, holding);
+    out = store_read(h, held_here(hold_if_any(h)));
     segment_unref(seg);
     return out;
 }
@@ -30,9 +29,8 @@ PyObject *value_read(handle_t *h) {
 static int publish(handle_t *h, hold_t *hold, int64_t word, PyObject *record) {
     if (h->code == 0) return store_publish(hold->seg, hold->slot, word, record);
     FAULT(value_committing);
-    atomic_store(&hold->slot->word, word);
+    atomic_store_explicit(&hold->slot->word, word, memory_order_release);
     FAULT(value_committed);
-    change_notify(hold->slot);
     return 0;
 }
 
@@ -48,12 +46,12 @@ static PyObject *set(PyObject *self, PyObject *value) {
         if (hold->depth > 1) { /* inside this thread's own block: join it */
             PyObject *old = hold->record;
             hold->pending = word;
-            hold->dirty = true;
+            hold_stage(hold, true);
             hold->record = record ? Py_NewRef(record) : NULL;
             Py_XDECREF(old);
         } else
             done = publish(h, hold, word, record);
-        lock_release(hold);
+        lock_release(hold, done == 0);
     }
     Py_XDECREF(record);
     if (done < 0) return NULL;

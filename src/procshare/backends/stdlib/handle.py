@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from multiprocessing.context import get_spawning_popen
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from procshare._errors import Closed, UnsupportedByBackend
 from procshare._shared import Handle
@@ -12,7 +12,6 @@ from procshare.backends import implementation
 from procshare.backends.stdlib.locking import keep_for_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -30,6 +29,7 @@ class StdlibHandle(Handle):
     """What every class of this backend shares: open or closed, and travelling to a child at its start."""
 
     __slots__ = ("__weakref__", "_closed", "_creator")
+    _implements: ClassVar[Any]
     _closed: bool
     _creator: int | None
 
@@ -101,7 +101,7 @@ class StdlibHandle(Handle):
     def _restore(self, *parts: Any) -> None:
         raise NotImplementedError
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         self._require_open()
         popen = get_spawning_popen()
         if popen is None:
@@ -111,7 +111,9 @@ class StdlibHandle(Handle):
             unsupported(f"send a {self.kind} whose lock is of the fork context to a process that is not forked")
         keep_for_child(popen, parts)
         # What the user wrote, or the interface, and not the completed class, which no module has by its name.
-        return rebuilt, (getattr(type(self), "_implements"), parts)  # noqa: B009 - declared by the subclasses
+        made = rebuilt, (self._implements, parts)
+        state = getattr(self, "__dict__", None)  # of a user's subclass
+        return (*made, state) if state else made
 
 
 def refuse_name(name: str | None, kind: str) -> None:

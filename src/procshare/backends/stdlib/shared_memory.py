@@ -146,10 +146,7 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         self._require_open()
         if value is None:
             raise TypeError("None is no array; a function given to modify() returns the new contents")
-        accepted = to_array(value, self._view.dtype)
-        if accepted.shape != self._view.shape:
-            raise ValueError(f"shape {accepted.shape} does not replace shape {self._view.shape}")
-        return accepted
+        return np.broadcast_to(to_array(value, self._view.dtype), self._view.shape)
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[npt.NDArray[ScalarT]]:
         self._require_open()

@@ -1,0 +1,72 @@
+"""Which backends the suite runs on, and what each can do beyond what all must do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from procshare import SharedArray, SharedCounter, SharedValue
+from procshare.backends import native_built
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CAPABILITIES: dict[str, frozenset[str]] = {
+    "shm": frozenset({"names", "pickle", "hand_over", "segment"}),
+    "stdlib": frozenset(),
+}
+"""For each backend: what it can do that another may refuse with UnsupportedByBackend.
+
+names: `name`, `name=`, `attach`, `open`. pickle: through any channel. hand_over: outliving the creator.
+segment: every object's memory has a POSIX name.
+"""
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "counter": lambda **kwargs: SharedCounter(5, **kwargs),
+    "number": lambda **kwargs: SharedValue(5, "i", **kwargs),
+    "object": lambda **kwargs: SharedValue({"n": 5}, **kwargs),
+    "array": lambda **kwargs: SharedArray([5, 6], "i", **kwargs),
+    "large": lambda **kwargs: SharedArray.zeros((50, 500), **kwargs),
+}
+
+
+@pytest.fixture(params=sorted(CAPABILITIES), scope="session")
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of a backend; every test that takes it runs on each."""
+    name: str = request.param
+    if name == "shm" and not native_built():
+        pytest.skip("the compiled core is not installed")
+    return name
+
+
+@pytest.fixture(scope="session")
+def can(backend: str) -> frozenset[str]:
+    """What the backend can do beyond what all must do."""
+    return CAPABILITIES[backend]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manager() -> Iterator[None]:
+    """Keep one manager process for all values of the stdlib backend that no type code holds."""
+    with SharedValue(None, backend="stdlib"):
+        yield
+
+
+@pytest.fixture(params=sorted(KINDS))
+def make(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
+    """Makes one object, of each kind in turn."""
+
+    def maker(**kwargs: Any) -> Any:
+        return KINDS[request.param](backend=backend, **kwargs)
+
+    return maker
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, in type and, for arrays, in shape and every byte."""
+    if isinstance(one, np.ndarray):
+        array: Any = one
+        return bool(array.dtype == other.dtype and array.shape == other.shape and array.tobytes() == other.tobytes())
+    return type(one) is type(other) and bool(one == other)

@@ -1,0 +1,56 @@
+"""Each backend supplies the whole of each interface."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from procshare import Handle, Shared, SharedArray, SharedCounter, SharedValue
+from procshare.backends import implementation
+
+INTERFACES: list[type[Handle]] = [SharedCounter, SharedValue, SharedArray]
+
+
+def left_open(interface: type) -> list[str]:
+    """The attributes of *interface* and its bases whose body only raises NotImplementedError."""
+    names: list[str] = []
+    for base in interface.__mro__:
+        for name, attribute in vars(base).items() if issubclass(base, Handle) else ():
+            function: Any = getattr(attribute, "fget", None) or getattr(attribute, "__func__", attribute)
+            code = getattr(function, "__code__", None)
+            if code is not None and code.co_names == ("NotImplementedError",):
+                names.append(name)
+    return names
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_backend_overrides_all_that_an_interface_leaves_open(backend: str, interface: type[Handle]) -> None:
+    """No method of a served class ends in NotImplementedError."""
+    served = implementation(interface, backend)
+    open_names = left_open(interface)
+    assert {"value", "close", "locked", "__init__"} <= set(open_names)
+
+    provided = {name: inspect.getattr_static(served, name) for name in open_names}
+    inherited = [name for name, attribute in provided.items() for base in interface.__mro__
+                 if vars(base).get(name) is attribute and name in left_open(base)]
+
+    assert inherited == []
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_served_class_is_the_interface(backend: str, interface: type[Handle]) -> None:
+    """isinstance and issubclass hold whatever the backend, and instances have no __dict__."""
+    served = implementation(interface, backend)
+
+    assert issubclass(served, interface)
+    assert issubclass(served, Shared)
+    assert served.kind == interface.kind
+    assert not hasattr(implementation(SharedCounter, backend)(), "__dict__")
+
+
+def test_an_unknown_backend_is_named_in_the_error() -> None:
+    """A typo in backend= is a ValueError that lists the backends."""
+    with pytest.raises(ValueError, match="stdlib"):
+        SharedCounter(backend="stdlob")
