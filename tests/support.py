@@ -115,7 +115,9 @@ class Workers:
             TimeoutError: A call took longer than *timeout*; its process was killed, and is replaced.
             Exception: What *fn* raised first, by the order of the calls, after all have ended.
         """
-        messages = [ForkingPickler.dumps((fn, call)) for call in calls]  # before any is sent: a pickle may fail
+        # All before any is sent, since a pickle may fail; and bytes, since Python 3.12 crashes when it collects the
+        # view that dumps() gives as garbage of a traceback.
+        messages = [bytes(ForkingPickler.dumps((fn, call))) for call in calls]
         while len(self._workers) < len(messages):
             self._workers.append(_Process(self.method, _serve, (), daemon=self._daemon))
         used = self._workers[: len(messages)]
@@ -222,7 +224,7 @@ def _without_line(_line: Line, fn: Callable[..., Any], args: tuple[Any, ...]) ->
 def _call(connection: Connection[Any, Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
     try:
         message = "returned", fn(_TaggedLine(connection), *args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the answer
         message = "raised", _portable(error)
     connection.send(message)
 
@@ -239,7 +241,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
         try:
             fn, args = pickle.loads(message)
             outcome: tuple[Exception | None, Any] = None, fn(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again by run()
             outcome = _portable(error), None
         fn = args = None  # a kept worker keeps no handles
         connection.send(outcome)
@@ -250,6 +252,6 @@ def _portable(error: Exception) -> Exception:
     error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever keeps it from travelling
         return RuntimeError("".join(traceback.format_exception(error)))
     return error

@@ -8,16 +8,33 @@ from procshare._shared import Shared
 from procshare.backends import implementation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from typing import TypeAlias, TypedDict, Unpack
 
     import numpy as np
     import numpy.typing as npt
 
     from procshare.backends import Backend
 
-ScalarT = TypeVar("ScalarT", bound="np.generic")
+    Bool: TypeAlias = type[bool] | Literal["?", "bool"]
+    Byte: TypeAlias = Literal["B", "u1", "uint8"]
+    Int32: TypeAlias = Literal["i", "i4", "int32"]
+    Int64: TypeAlias = Literal["q", "i8", "int64"]
+    Float32: TypeAlias = Literal["f", "f4", "float32"]
+    Float64: TypeAlias = type[float] | Literal["d", "f8", "float64"]
+    Complex: TypeAlias = type[complex] | Literal["D", "c16", "complex128"]
 
+    class ArrayOptions(TypedDict, total=False):
+        """The keyword arguments of `SharedArray` that say nothing of its elements."""
+
+        name: str | None
+        backend: str | Backend | None
+        on_owner_death: Literal["raise", "proceed"]
+
+
+ScalarT = TypeVar("ScalarT", bound="np.generic")
+ElementT = TypeVar("ElementT", bound="np.generic")  # of `zeros`, which is called on the class without elements
 
 
 class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
@@ -45,44 +62,32 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
     kind: ClassVar[str] = "array"
 
     @overload
+    def __init__(self: SharedArray[np.bool_], data: npt.ArrayLike, dtype: Bool, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.int_], data: npt.ArrayLike, dtype: type[int], **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.uint8], data: npt.ArrayLike, dtype: Byte, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.int32], data: npt.ArrayLike, dtype: Int32, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.int64], data: npt.ArrayLike, dtype: Int64, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.float32], data: npt.ArrayLike, dtype: Float32, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.float64], data: npt.ArrayLike, dtype: Float64, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedArray[np.complex128], data: npt.ArrayLike, dtype: Complex, **options: Unpack[ArrayOptions]) -> None: ...
+    @overload
     def __init__(
-        self: SharedArray[np.float64],
-        data: npt.ArrayLike,
-        dtype: type[float] | Literal["d", "f8", "float64"],
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        self, data: npt.ArrayLike, dtype: type[ScalarT] | np.dtype[ScalarT], **options: Unpack[ArrayOptions]
     ) -> None: ...
     @overload
     def __init__(
-        self,
-        data: npt.ArrayLike,
-        dtype: type[ScalarT] | np.dtype[ScalarT],
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        self, data: npt.NDArray[ScalarT], dtype: None = None, **options: Unpack[ArrayOptions]
     ) -> None: ...
     @overload
     def __init__(
-        self,
-        data: npt.NDArray[ScalarT],
-        dtype: None = None,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: SharedArray[Any],
-        data: npt.ArrayLike,
-        dtype: npt.DTypeLike | None = None,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        self: SharedArray[Any], data: npt.ArrayLike, dtype: npt.DTypeLike | None = None, **options: Unpack[ArrayOptions]
     ) -> None: ...
     def __init__(
         self,
@@ -98,35 +103,55 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
     @overload
     @classmethod
     def zeros(
-        cls,
-        shape: int | Sequence[int],
-        dtype: type[float] = ...,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        cls, shape: int | Sequence[int], dtype: Bool, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.bool_]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: type[int], **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.int_]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: Byte, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.uint8]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: Int32, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.int32]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: Int64, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.int64]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: Float32, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.float32]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: Float64 = ..., **options: Unpack[ArrayOptions]
     ) -> SharedArray[np.float64]: ...
     @overload
     @classmethod
     def zeros(
-        cls,
-        shape: int | Sequence[int],
-        dtype: type[ScalarT] | np.dtype[ScalarT],
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
-    ) -> SharedArray[ScalarT]: ...
+        cls, shape: int | Sequence[int], dtype: Complex, **options: Unpack[ArrayOptions]
+    ) -> SharedArray[np.complex128]: ...
     @overload
     @classmethod
     def zeros(
         cls,
         shape: int | Sequence[int],
-        dtype: npt.DTypeLike,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        dtype: type[ElementT] | np.dtype[ElementT],
+        **options: Unpack[ArrayOptions],
+    ) -> SharedArray[ElementT]: ...
+    @overload
+    @classmethod
+    def zeros(
+        cls, shape: int | Sequence[int], dtype: npt.DTypeLike, **options: Unpack[ArrayOptions]
     ) -> SharedArray[Any]: ...
     @classmethod
     def zeros(
@@ -176,6 +201,27 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
     @property
     def nbytes(self) -> int:
         """The bytes that the elements take."""
+        raise NotImplementedError
+
+    def set(self, value: npt.ArrayLike) -> None:
+        """Replace all elements at once, by an array or a number that broadcasts to the shape.
+
+        Raises:
+            OverflowError: An element does not fit `dtype`; nothing was changed.
+            TypeError: The conversion to `dtype` would lose something; nothing was changed.
+            ValueError: *value* does not broadcast to the shape; nothing was changed.
+            OwnerDied: The last holder died inside its block; see `recover()`.
+        """
+        raise NotImplementedError
+
+    def modify(self, fn: Callable[[npt.NDArray[ScalarT]], npt.ArrayLike]) -> npt.NDArray[ScalarT]:
+        """Replace all elements by `fn(copy)` while nobody else can change them; returns a copy of the new ones.
+
+        If *fn* raises, or what it returned does not fit, nothing is changed.
+
+        Raises:
+            OwnerDied: The last holder died inside its block; see `recover()`.
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[npt.NDArray[ScalarT]]:

@@ -1,8 +1,9 @@
 """The compiled core; see _native/native.h. Only the `shm` backend uses it."""
 
-from collections.abc import Buffer
 from types import ModuleType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
+
+from typing_extensions import Buffer
 
 _T = TypeVar("_T")
 
@@ -12,7 +13,11 @@ def reap(name: str) -> bool: ...
 def inspect(name: str) -> tuple[int, int, int, int, list[int], int, bool, list[tuple[int, int, int, int]]]: ...
 def leave_all() -> None: ...
 
-class View: ...
+class View:
+    """The memory of an array, by the buffer protocol; keeps the mapping while anyone uses it."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
 class Cell: ...
 
 class Handle:

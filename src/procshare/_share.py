@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 T = TypeVar("T")
+HandleT = TypeVar("HandleT", bound=Shared[Any])
 
 
+@overload
+def share(obj: HandleT, *, name: str | None = None, backend: str | Backend | None = None) -> HandleT: ...
 @overload
 def share(
     obj: npt.NDArray[ScalarT], *, name: str | None = None, backend: str | Backend | None = None

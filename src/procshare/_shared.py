@@ -45,8 +45,8 @@ class Handle(ABC):
     """What the object is, as stored in its segment: "counter", "value" or "array"."""
     _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
-    def __new__(cls, *args: Any, backend: str | Backend | None = None, **kwargs: Any) -> Self:
-        made = implementation(cls, backend)
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made = implementation(cls, kwargs.get("backend"))
         if made is cls:
             return super().__new__(cls)
         new: Self = made.__new__(made)

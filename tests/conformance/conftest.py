@@ -23,13 +23,17 @@ names: `name`, `name=`, `attach`, `open`. pickle: through any channel. hand_over
 segment: every object's memory has a POSIX name.
 """
 
-KINDS: dict[str, Callable[..., Any]] = {
-    "counter": lambda **kwargs: SharedCounter(5, **kwargs),
-    "number": lambda **kwargs: SharedValue(5, "i", **kwargs),
-    "object": lambda **kwargs: SharedValue({"n": 5}, **kwargs),
-    "array": lambda **kwargs: SharedArray([5, 6], "i", **kwargs),
-    "large": lambda **kwargs: SharedArray.zeros((50, 500), **kwargs),
+AnyArray: Any = SharedArray
+"""For calls with a dtype that is known only when they run: NumPy's `DTypeLike` is not typed in full."""
+
+KINDS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "counter": (SharedCounter, (5,)),
+    "number": (SharedValue, (5, "i")),
+    "object": (SharedValue, ({"n": 5},)),
+    "array": (SharedArray, ([5, 6], "i")),
+    "large": (AnyArray.zeros, ((50, 500),)),
 }
+"""How to make one object of each kind."""
 
 
 @pytest.fixture(params=sorted(CAPABILITIES), scope="session")
@@ -58,15 +62,18 @@ def manager() -> Iterator[None]:
 def make(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
     """Makes one object, of each kind in turn."""
 
+    made, args = KINDS[request.param]
+
     def maker(**kwargs: Any) -> Any:
-        return KINDS[request.param](backend=backend, **kwargs)
+        return made(*args, backend=backend, **kwargs)
 
     return maker
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are equal, in type and, for arrays, in shape and every byte."""
-    if isinstance(one, np.ndarray):
-        array: Any = one
-        return bool(array.dtype == other.dtype and array.shape == other.shape and array.tobytes() == other.tobytes())
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other):
+        return False
+    if type(one) is np.ndarray:
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
+    return bool(one == other)

@@ -7,13 +7,14 @@ import gc
 import os
 import pickle
 import threading
+from collections.abc import Callable
 from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import procshare
-from conformance.conftest import same
+from conformance.conftest import AnyArray, same
 from procshare import (
     AlreadyExists,
     Cell,
@@ -25,9 +26,6 @@ from procshare import (
     SharedValue,
     UnsupportedByBackend,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def own(name: str) -> str:
@@ -68,20 +66,29 @@ def test_an_unlinked_object_works_on(make: Callable[..., Any]) -> None:
         assert same(handle.value, before)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda h: h.value,
-        lambda h: h.set(5),
-        lambda h: h.modify(lambda now: now),
-        lambda h: h.locked().__enter__(),
-        lambda h: h.wait_until(lambda _: True, timeout=0),
-        lambda h: h.hand_over(),
-        lambda h: h.__enter__(),
-        lambda h: pickle.dumps(h),
-    ],
-    ids=["value", "set", "modify", "locked", "wait_until", "hand_over", "enter", "pickle"],
-)
+def unchanged(now: Any) -> Any:
+    """For modify()."""
+    return now
+
+
+def always(_now: Any) -> bool:
+    """For wait_until()."""
+    return True
+
+
+USES: dict[str, Callable[[Any], Any]] = {
+    "value": lambda h: h.value,
+    "set": lambda h: h.set(5),
+    "modify": lambda h: h.modify(unchanged),
+    "locked": lambda h: h.locked().__enter__(),
+    "wait_until": lambda h: h.wait_until(always, timeout=0),
+    "hand_over": lambda h: h.hand_over(),
+    "enter": lambda h: h.__enter__(),
+    "pickle": lambda h: pickle.dumps(h),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_use_after_close_raises_closed(make: Callable[..., Any], use: Callable[[Any], Any]) -> None:
     """Closed is a ValueError."""
     handle = make()
@@ -92,18 +99,18 @@ def test_use_after_close_raises_closed(make: Callable[..., Any], use: Callable[[
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda h: h.increment(),
-        lambda h: h.decrement(),
-        lambda h: h.exchange(1),
-        lambda h: h.compare_exchange(1, 2),
-        lambda h: int(h),
-        lambda h: h.__iadd__(1),
-        lambda h: h.__isub__(1),
-    ],
-)
+COUNTER_USES: dict[str, Callable[[Any], Any]] = {
+    "increment": lambda h: h.increment(),
+    "decrement": lambda h: h.decrement(),
+    "exchange": lambda h: h.exchange(1),
+    "compare_exchange": lambda h: h.compare_exchange(1, 2),
+    "int": lambda h: int(h),
+    "iadd": lambda h: h.__iadd__(1),
+    "isub": lambda h: h.__isub__(1),
+}
+
+
+@pytest.mark.parametrize("use", COUNTER_USES.values(), ids=COUNTER_USES)
 def test_a_closed_counter_does_not_count(backend: str, use: Callable[[Any], Any]) -> None:
     """Each of its own methods raises Closed."""
     handle = SharedCounter(backend=backend)
@@ -113,21 +120,21 @@ def test_a_closed_counter_does_not_count(backend: str, use: Callable[[Any], Any]
         use(handle)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda h: h.array,
-        lambda h: h.shape,
-        lambda h: h.dtype,
-        lambda h: h.size,
-        lambda h: h.nbytes,
-        lambda h: h[0],
-        lambda h: len(h),
-        lambda h: iter(h),
-        lambda h: h.__array__(),
-        lambda h: h.recover(),
-    ],
-)
+ARRAY_USES: dict[str, Callable[[Any], Any]] = {
+    "array": lambda h: h.array,
+    "shape": lambda h: h.shape,
+    "dtype": lambda h: h.dtype,
+    "size": lambda h: h.size,
+    "nbytes": lambda h: h.nbytes,
+    "item": lambda h: h[0],
+    "len": lambda h: len(h),
+    "iter": lambda h: iter(h),
+    "array": lambda h: h.__array__(),
+    "recover": lambda h: h.recover(),
+}
+
+
+@pytest.mark.parametrize("use", ARRAY_USES.values(), ids=ARRAY_USES)
 def test_a_closed_array_shows_nothing(backend: str, use: Callable[[Any], Any]) -> None:
     """Each of its own attributes raises Closed."""
     handle = SharedArray([1, 2], backend=backend)
@@ -151,8 +158,9 @@ def test_repr_shows_what_it_is(make: Callable[..., Any]) -> None:
     open_text = repr(handle)
     handle.close()
 
-    interface = next(each for each in (SharedCounter, SharedValue, SharedArray) if isinstance(handle, each))
-    assert open_text.startswith(f"<{interface.__name__} ")
+    interfaces: list[type] = [SharedCounter, SharedValue, SharedArray]
+    names = [interface.__name__ for interface in interfaces if isinstance(handle, interface)]
+    assert open_text.startswith(f"<{names[0]} ")
     assert "closed" not in open_text
     assert "closed" in repr(handle)
 
@@ -170,9 +178,9 @@ def test_modify_set_and_wait_until_agree(make: Callable[..., Any]) -> None:
     """What one writes the other reads."""
     with make() as handle:
         before = handle.value
-        assert same(handle.modify(lambda now: now), before)
+        assert same(handle.modify(unchanged), before)
         handle.set(before)
-        assert same(handle.wait_until(lambda _: True), before)
+        assert same(handle.wait_until(always), before)
 
 
 def test_a_thread_that_ends_in_a_block_is_no_holder(make: Callable[..., Any]) -> None:
@@ -203,7 +211,9 @@ def test_a_name_attaches(make: Callable[..., Any], can: frozenset[str]) -> None:
         return
     with make(name=own("taken")) as handle:
         assert handle.name == own("taken")
-        for attached in (type(handle).attach(handle.name), procshare.attach(handle.name)):
+        attachers: list[Any] = [type(handle).attach, procshare.attach]
+        for attach in attachers:
+            attached = attach(handle.name)
             assert isinstance(attached, type(handle))
             assert same(attached.value, handle.value)
             attached.close()
@@ -341,9 +351,10 @@ def test_a_subclass_keeps_what_it_defines(backend: str) -> None:
         assert even.value in (3, 4)  # whether `+=` goes through increment() is the backend's business
     with Settings({}, backend=backend) as settings:
         assert [settings.bump("a"), settings.bump("a")] == [1, 2]
-    with Image([[1, 2, 3]], backend=backend) as image:
+    image_class: Any = Image  # `zeros` is annotated to give a SharedArray, and gives an Image
+    with image_class([[1, 2, 3]], backend=backend) as image:
         assert image.width == 3
-    with Image.zeros((2, 5), backend=backend) as image:
+    with image_class.zeros((2, 5), backend=backend) as image:
         assert image.width == 5
         assert isinstance(image, Image)
 
@@ -366,7 +377,7 @@ def test_a_collected_handle_leaves_nothing(backend: str) -> None:
     """Without close(): memory and names go with the last handle."""
     import weakref
 
-    handle = SharedArray.zeros((100, 1000), backend=backend)
+    handle = AnyArray.zeros((100, 1000), backend=backend)
     gone = weakref.ref(handle)
     del handle
     gc.collect()

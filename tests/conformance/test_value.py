@@ -204,10 +204,14 @@ def test_what_does_not_pickle_is_refused_everywhere(backend: str) -> None:
         with pytest.raises(TypeError):
             SharedValue[Any](wrong, backend=backend)
         with SharedValue[Any]("kept", backend=backend) as value:
+
+            def replace(_now: Any, wrong: Any = wrong) -> Any:
+                return wrong
+
             with pytest.raises(TypeError):
                 value.set(wrong)
             with pytest.raises(TypeError):
-                value.modify(lambda _, it=wrong: it)
+                value.modify(replace)
             with pytest.raises(TypeError), value.locked() as cell:
                 cell.value = wrong
             assert value.value == "kept"

@@ -48,7 +48,6 @@ static PyObject *create(PyObject *self, PyObject *args) {
     int done = seg == NULL ? -1 : 0;
     if (done == 0) {
         if (proceed) atomic_fetch_or(&seg->header->flags, SEG_PROCEED);
-        seg->handles++;
         handle_adopt(h, seg, 0);
         h->created = true;
         h->epoch = process.epoch;

@@ -221,7 +221,7 @@ PyMethodDef counter_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
+PyGetSetDef counter_getset[] = {
     {"value", get_value, set_value, "The current value. Read-only: a write would race.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -229,7 +229,7 @@ static PyGetSetDef getset[] = {
 static PyType_Slot slots[] = {
     {Py_tp_init, counter_init},
     {Py_tp_methods, counter_methods},
-    {Py_tp_getset, getset},
+    {Py_tp_getset, counter_getset},
     {Py_nb_int, current},
     {Py_nb_inplace_add, inplace_add},
     {Py_nb_inplace_subtract, inplace_subtract},

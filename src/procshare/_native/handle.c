@@ -139,13 +139,12 @@ static PyObject *attach_to(PyObject *cls, PyObject *args) {
 static int export_now(handle_t *h) {
     if (h->name != NULL) return 0;
     if (h->seg == NULL) return raise_closed(), -1;
-    char text[NAME_ROOM + 32];
+    char text[OBJECT_NAME_ROOM];
     if (segment_export(h->seg) < 0) return -1;
     if (mine(h)) h->exported = true;
     atomic_fetch_or(&h->slot->flags, SLOT_EXPORTED);
     if (h->index > 0 && h->seg->born != NULL) h->seg->slot_exported[h->index] = 1;
-    if (h->index == 0) snprintf(text, sizeof text, "%s", public_name(h->seg->name));
-    else snprintf(text, sizeof text, "%s#%u.%u", h->seg->name, h->index, h->generation);
+    object_name(h->seg, h->slot, text);
     h->segment = PyUnicode_FromString(h->seg->name);
     h->name = PyUnicode_FromString(text);
     return h->segment == NULL || h->name == NULL ? -1 : 0;

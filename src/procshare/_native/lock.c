@@ -46,7 +46,9 @@ static void spin(_Atomic uint32_t *word, int64_t limit) {
 
 static int timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
     int64_t since = slot ? (int64_t)atomic_load(&slot->since) : 0;
-    raise_lock_timeout(seg->name, waited, seat_pid(seg, seen), since > 0 ? coarse_ns() - since : -1);
+    char name[OBJECT_NAME_ROOM];
+    object_name(seg, slot, name);
+    raise_lock_timeout(name, waited, seat_pid(seg, seen), since > 0 ? coarse_ns() - since : -1);
     return -1;
 }
 

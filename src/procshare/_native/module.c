@@ -24,16 +24,21 @@ static PyObject *configure(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static int set_descriptor(PyObject *cls, const char *name, PyObject *descriptor) {
+    int done = descriptor ? PyObject_SetAttrString(cls, name, descriptor) : -1;
+    Py_XDECREF(descriptor);
+    return done;
+}
+
 /* specialize(cls): give the leaf class descriptors of its own, which the interpreter's specialized calls ask for. */
 static PyObject *specialize(PyObject *module, PyObject *cls) {
     (void)module;
-    bool counts = PyType_IsSubtype((PyTypeObject *)cls, process.types.counter);
-    for (PyMethodDef *m = counts ? counter_methods : value_methods; m->ml_name != NULL; m++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)cls, m);
-        int done = descriptor ? PyObject_SetAttrString(cls, m->ml_name, descriptor) : -1;
-        Py_XDECREF(descriptor);
-        if (done < 0) return NULL;
-    }
+    PyTypeObject *type = (PyTypeObject *)cls;
+    bool counts = PyType_IsSubtype(type, process.types.counter);
+    for (PyMethodDef *m = counts ? counter_methods : value_methods; m->ml_name != NULL; m++)
+        if (set_descriptor(cls, m->ml_name, PyDescr_NewMethod(type, m)) < 0) return NULL;
+    PyGetSetDef *value = counts ? counter_getset : value_getset;
+    if (set_descriptor(cls, value->name, PyDescr_NewGetSet(type, value)) < 0) return NULL;
     if (!counts) value_leaf = (PyTypeObject *)Py_NewRef(cls);
     return Py_NewRef(cls);
 }
@@ -72,6 +77,7 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject 
 
 static int add_types(PyObject *module) {
     types_t *t = &process.types;
+    value_prepare();
     return (t->handle = add_type(module, &handle_spec, NULL)) && (t->counter = add_type(module, &counter_spec, t->handle)) &&
                    (t->value = add_type(module, &value_spec, t->handle)) &&
                    (t->array = add_type(module, &array_spec, t->handle)) && (t->cell = add_type(module, &cell_spec, NULL)) &&
@@ -81,7 +87,13 @@ static int add_types(PyObject *module) {
 }
 
 static int execute(PyObject *module) {
+    int64_t interpreter = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (process.pid != 0 && interpreter != process.interpreter) {
+        PyErr_SetString(PyExc_ImportError, "procshare's core serves one interpreter in a process, and another one has it");
+        return -1;
+    }
     if (process.pid == 0) {
+        process.interpreter = interpreter;
         process.cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
         process.value_name = PyUnicode_InternFromString("value");
         if (process.value_name == NULL || lock_install() != 0) return -1;

@@ -90,6 +90,7 @@ typedef struct {
     seg_t *segments;
     seg_t *slabs;
     bool started;
+    int64_t interpreter; /* the one that has the core: types and handles are not shared between two */
     int cpus;
     uint32_t staged; /* holds whose thread reads what it staged and not what is committed; never too small */
     types_t types;
@@ -131,6 +132,8 @@ void segment_remap_child(void);
 uint64_t shm_free_bytes(void);
 int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);
+#define OBJECT_NAME_ROOM (NAME_ROOM + 32)
+void object_name(seg_t *seg, slot_t *slot, char *out);
 
 /* seat.c */
 int seat_take(seg_t *seg);
@@ -251,6 +254,8 @@ PyObject *value_read(handle_t *h);
 PyObject *view_make(seg_t *seg);
 extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, view_spec;
 extern PyMethodDef counter_methods[], value_methods[];
+extern PyGetSetDef counter_getset[], value_getset[];
+void value_prepare(void);
 extern PyTypeObject *value_leaf; /* the class for which `value` is looked up without a detour */
 int faults_init(PyObject *module);
 

@@ -49,6 +49,16 @@ const char *public_name(const char *name) {
     return dot ? dot + 1 : name;
 }
 
+/* What the handles of one object call it: for a slot, the slab's name, the slot and its generation. */
+void object_name(seg_t *seg, slot_t *slot, char *out) {
+    if (slot == NULL || slot == &seg->header->root) {
+        snprintf(out, OBJECT_NAME_ROOM, "%s", public_name(seg->name));
+        return;
+    }
+    unsigned index = (unsigned)(((char *)slot - (seg->base + HEADER_SIZE)) / sizeof *slot) + 1;
+    snprintf(out, OBJECT_NAME_ROOM, "%s#%u.%u", seg->name, index, (unsigned)atomic_load(&slot->generation));
+}
+
 uint64_t shm_free_bytes(void) {
     struct statvfs fs;
     return statvfs(SHM, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;

@@ -58,6 +58,8 @@ static PyObject *set(PyObject *self, PyObject *value) {
     Py_RETURN_NONE;
 }
 
+/* Before Python 3.12 the interpreter looks up every attribute of C types the long way, and this shortcut saves a third of a
+ * read. From 3.12 on it would cost locked() more than it saves: see value_prepare(). */
 static PyObject *getattro(PyObject *self, PyObject *name) {
     if (LIKELY(name == process.value_name && Py_TYPE(self) == value_leaf)) return value_read((handle_t *)self);
     return PyObject_GenericGetAttr(self, name);
@@ -116,13 +118,17 @@ PyMethodDef value_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
+PyGetSetDef value_getset[] = {
     {"value", get_value, set_value, "The current value. Read-only: a write would race.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_init, value_init}, {Py_tp_methods, value_methods}, {Py_tp_getset, getset}, {Py_tp_getattro, getattro}, {0, NULL},
+    {Py_tp_init, value_init}, {Py_tp_methods, value_methods}, {Py_tp_getset, value_getset}, {0, NULL}, {0, NULL},
 };
+
+void value_prepare(void) {
+    if (Py_Version < 0x030C0000) slots[3] = (PyType_Slot){Py_tp_getattro, getattro};
+}
 
 PyType_Spec value_spec = {"procshare._native.Value", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

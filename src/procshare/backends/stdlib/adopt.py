@@ -11,7 +11,7 @@ from weakref import finalize
 
 from procshare._codes import normal_code
 from procshare.backends.stdlib.handle import rebuilt, unsupported
-from procshare.backends.stdlib.locking import new_lock
+from procshare.backends.stdlib.locking import Hold, new_hold
 from procshare.backends.stdlib.manager import ProxyStore
 from procshare.backends.stdlib.sharedctypes import NumberStore, StdlibValue
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from procshare._shared import Shared
 
-_locks: dict[int, Any] = {}  # by id, and gone with the object: ctypes arrays have no hash
+_holds: dict[int, Hold] = {}  # by id, and gone with the object: ctypes arrays have no hash
 
 
 def attach(name: str) -> NoReturn:
@@ -114,8 +114,8 @@ def _require_shared(raw: Any) -> None:
 
 def _lock_beside(obj: Any) -> Any:
     """A lock for what has none: one per object, so wrapping it twice in a process gives handles that exclude."""
-    lock = _locks.get(id(obj))
-    if lock is None:
-        lock = _locks[id(obj)] = new_lock()
-        finalize(obj, _locks.pop, id(obj), None).atexit = False
-    return lock
+    hold = _holds.get(id(obj))
+    if hold is None:
+        hold = _holds[id(obj)] = new_hold()
+        finalize(obj, _holds.pop, id(obj), None).atexit = False
+    return hold.lock

@@ -131,6 +131,9 @@ class StdlibCells(StdlibHandle, Shared[T], Generic[T]):
     def _parts(self) -> tuple[Any, ...]:
         return self._core.store, self._core.hold.lock
 
+    def _kept(self) -> object:
+        return self._core
+
     def _restore(self, *parts: Any) -> None:
         store, lock = parts
         self._place(store, lock, creator=None)

@@ -98,6 +98,10 @@ class StdlibHandle(Handle):
         """What `_restore` makes the same handle from in a child; pickled while a child starts."""
         raise NotImplementedError
 
+    def _kept(self) -> object:
+        """What a child that is being started needs to be alive until it has unpickled the parts."""
+        raise NotImplementedError
+
     def _restore(self, *parts: Any) -> None:
         raise NotImplementedError
 
@@ -109,7 +113,7 @@ class StdlibHandle(Handle):
         parts = self._parts()
         if any(getattr(part, "_is_fork_ctx", False) for part in parts):  # a Value or Array of the user's, wrapped
             unsupported(f"send a {self.kind} whose lock is of the fork context to a process that is not forked")
-        keep_for_child(popen, parts)
+        keep_for_child(popen, self._kept())
         # What the user wrote, or the interface, and not the completed class, which no module has by its name.
         made = rebuilt, (self._implements, parts)
         state = getattr(self, "__dict__", None)  # of a user's subclass

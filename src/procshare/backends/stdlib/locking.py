@@ -11,9 +11,10 @@ import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from procshare._errors import LockTimeout, WaitTimeout
+from procshare.backends.stdlib.tracker import release, tracking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 _holds: WeakValueDictionary[int, Hold] = WeakValueDictionary()
 _sent: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()
-
-
-def new_lock() -> Any:
-    """A lock that children of every start method can be given; one of the fork context cannot be sent to the others."""
-    return multiprocessing.get_context("spawn").RLock()
 
 
 class Hold:
@@ -73,6 +69,16 @@ def hold_of(lock: Any) -> Hold:
     hold = _holds.get(id(lock))  # not a stale entry: a Hold keeps its lock, and so its lock's id, alive
     if hold is None:
         hold = _holds[id(lock)] = Hold(lock)
+    return hold
+
+
+def new_hold() -> Hold:
+    """A new lock that children of every start method can be given; one of the fork context can only be inherited."""
+    with tracking():
+        lock = multiprocessing.get_context("spawn").RLock()
+    hold = hold_of(lock)
+    # The list is the last to hold the lock, so that its semaphore is given up where `release` allows it.
+    finalize(hold, release, [lock].clear).atexit = False
     return hold
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from procshare._errors import NotFound
 from procshare.backends.stdlib.handle import unsupported
-from procshare.backends.stdlib.locking import new_lock
+from procshare.backends.stdlib.locking import Hold, new_hold
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -91,14 +91,18 @@ def pickled(value: object) -> bytes:
         raise TypeError(f"a shared value must pickle, and this {type(value).__name__} does not: {error}") from error
 
 
-def new_managed(initial: object) -> tuple[PickleStore, Any]:
+def new_managed(initial: object) -> tuple[PickleStore, Hold]:
     """A managed value that holds *initial*, and a lock for it."""
     start = pickled(initial)
     if all(child.name.startswith("SyncManager-") for child in multiprocessing.active_children()):
         _forked.clear()
-    store = PickleStore(_manager().Value("O", start))
+    try:
+        proxy = _manager().Value("O", start)
+    except (EOFError, OSError):  # it was killed, and its values with it
+        proxy = _manager(anew=True).Value("O", start)
+    store = PickleStore(proxy)
     _alive.add(store)
-    return store, new_lock()
+    return store, new_hold()
 
 
 def _keep_for_forked() -> None:
@@ -119,11 +123,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_parent=_keep_for_forked, after_in_child=_drop_inherited)
 
 
-def _manager() -> SyncManager:
+def _manager(*, anew: bool = False) -> SyncManager:
     global _started
     pid, reference = _started or (0, None)
     manager = reference() if reference is not None and pid == os.getpid() else None
-    if manager is None:
+    if manager is None or anew:
         if multiprocessing.current_process().daemon:
             unsupported("hold an object without a type code in a daemonic process, which may start no manager")
         manager = multiprocessing.Manager()

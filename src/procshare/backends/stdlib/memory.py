@@ -12,12 +12,14 @@ import errno
 import mmap
 import multiprocessing
 import os
+from functools import partial
 from importlib import import_module
 from multiprocessing import reduction, resource_tracker, util
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 from procshare._errors import OutOfSharedMemory
+from procshare.backends.stdlib.tracker import release, tracking
 
 LARGE = 1 << 16
 """Bytes from which on an array has a `SharedMemory` of its own."""
@@ -49,7 +51,7 @@ class MappedMemory:
         self.buffer: Any = mmap.mmap(fd, size)
         util.Finalize(self, os.close, (fd,))
         # Runs at garbage collection or at the exit of this process, and in no child forked from it.
-        self._unlink = util.Finalize(self, unlink_segment, (name,), exitpriority=10) if created else None
+        self._unlink = util.Finalize(self, _unlink_later, (name,), exitpriority=10) if created else None
 
     @classmethod
     def make(cls, size: int) -> MappedMemory:
@@ -58,13 +60,14 @@ class MappedMemory:
         Raises:
             OutOfSharedMemory: Nothing was created.
         """
-        segment = SharedMemory(create=True, size=size)
+        with tracking():
+            segment = SharedMemory(create=True, size=size)
         try:
             fd = _descriptor(segment)
             _reserve(fd, segment.name, size)
             return cls(segment.name, size, os.dup(fd), created=True)
         except BaseException:
-            segment.unlink()
+            unlink_segment(segment.name)
             raise
         finally:
             segment.close()
@@ -101,8 +104,13 @@ def unlink_segment(name: str) -> None:
     except FileNotFoundError:
         pass
     # Registering again does nothing if it is registered; taking off what is not would print a traceback.
-    resource_tracker.register(path, "shared_memory")
-    resource_tracker.unregister(path, "shared_memory")
+    with tracking():
+        resource_tracker.register(path, "shared_memory")
+        resource_tracker.unregister(path, "shared_memory")
+
+
+def _unlink_later(name: str) -> None:
+    release(partial(unlink_segment, name))
 
 
 def _mapped(name: str, size: int, sent: Any) -> MappedMemory:

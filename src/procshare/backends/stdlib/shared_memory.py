@@ -12,7 +12,7 @@ from procshare._array import SharedArray
 from procshare._arrays import to_array, to_dtype
 from procshare.backends import implementation
 from procshare.backends.stdlib.handle import StdlibHandle, refuse_name, unsupported
-from procshare.backends.stdlib.locking import hold_of, new_lock, poll
+from procshare.backends.stdlib.locking import hold_of, new_hold, poll
 from procshare.backends.stdlib.memory import LARGE, HeapMemory, MappedMemory
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         # The heap aligns to 8 bytes, which is too little for a long double.
         mapped = os.name == "posix" and size > 0 and (size >= LARGE or dtype.alignment > 8)
         memory = MappedMemory.make(size) if mapped else HeapMemory.make(size)
-        self._place(memory, new_lock(), dtype, shape, creator=os.getpid())
+        hold = new_hold()
+        self._place(memory, hold.lock, dtype, shape, creator=os.getpid())
 
     def _place(
         self, memory: Memory, lock: Any, dtype: np.dtype[Any], shape: tuple[int, ...], creator: int | None
@@ -96,6 +97,9 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
 
     def _parts(self) -> tuple[Any, ...]:
         return self._memory, self._hold.lock, self._view.dtype, self._view.shape
+
+    def _kept(self) -> object:
+        return self._memory, self._hold
 
     def _restore(self, *parts: Any) -> None:
         memory, lock, dtype, shape = parts
@@ -146,7 +150,12 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         self._require_open()
         if value is None:
             raise TypeError("None is no array; a function given to modify() returns the new contents")
-        return np.broadcast_to(to_array(value, self._view.dtype), self._view.shape)
+        accepted: npt.NDArray[ScalarT] = to_array(value, self._view.dtype)
+        if accepted.shape != self._view.shape:
+            filled = np.empty_like(self._view)
+            filled[...] = accepted  # as in any assignment, one row may stand for all of them
+            return filled
+        return accepted
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[npt.NDArray[ScalarT]]:
         self._require_open()

@@ -13,9 +13,9 @@ from procshare._counter import SharedCounter
 from procshare._value import SharedValue
 from procshare.backends.stdlib.cells import StdlibCells
 from procshare.backends.stdlib.handle import refuse_name
+from procshare.backends.stdlib.locking import new_hold
 
 if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
     from typing import Self
 
     from procshare.backends import Backend
@@ -74,9 +74,8 @@ class CountStore(NumberStore):
         return int(count)
 
 
-def _new_number(code: str) -> Synchronized[Any]:
-    # Of the spawn context, so that its lock can be sent to children of every start method.
-    number: Synchronized[Any] = multiprocessing.get_context("spawn").Value(_TYPES[code])
+def _memory(c_type: Any, start: Any) -> Any:
+    number: Any = multiprocessing.RawValue(c_type, start)
     return number
 
 
@@ -92,9 +91,8 @@ class StdlibCounter(StdlibCells[int], SharedCounter):
         refuse_name(name, self.kind)
         self._creator, self._closed = None, True  # until everything was accepted
         start = CountStore(None, "q").encode(initial)
-        number = _new_number("q")
-        number.get_obj().value = start
-        self._place(CountStore(number.get_obj(), "q"), number.get_lock(), os.getpid())
+        hold = new_hold()
+        self._place(CountStore(_memory(ctypes.c_longlong, start), "q"), hold.lock, os.getpid())
 
     def increment(self, n: int = 1) -> int:
         step = operator.index(n)
@@ -148,10 +146,10 @@ class StdlibValue(StdlibCells[T], SharedValue[T]):
         if dtype is None:
             from procshare.backends.stdlib.manager import new_managed
 
-            self._place(*new_managed(initial), creator=os.getpid())
+            store, hold = new_managed(initial)
+            self._place(store, hold.lock, os.getpid())
             return
         code = normal_code(dtype)
         start = checked(code, initial)
-        number = _new_number(code)
-        number.get_obj().value = start
-        self._place(NumberStore(number.get_obj(), code), number.get_lock(), os.getpid())
+        hold = new_hold()
+        self._place(NumberStore(_memory(_TYPES[code], start), code), hold.lock, os.getpid())

@@ -1,0 +1,37 @@
+# The one door for people and CI. Each target makes .venv if it is missing and installs what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test test-all lint types bench sanitize clean
+
+demo: install-cli           ## the main job on real input
+	$(BIN)/procshare demo
+
+test: install-test          ## the whole test suite
+	$(BIN)/pytest
+
+test-all:                   ## the suite on every supported Python that pyenv has
+	for v in 3.11 3.12 3.13; do $(MAKE) test VENV=.venv-$$v PYTHON="$$(.ci/python $$v)" || exit 1; done
+
+lint: install-lint          ## style of the Python code
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install-test         ## both type checkers, and how much of the public interface is typed
+	$(BIN)/mypy && $(BIN)/basedpyright && $(BIN)/basedpyright --verifytypes procshare --ignoreexternal
+
+bench: install-bench        ## every benchmark, each beside the standard library in the same run
+	$(BIN)/python benchmarks/run.py
+
+sanitize:                   ## the tests on a core built with ASan and UBSan
+	.ci/sanitize
+
+clean:                      ## all that can be made again
+	rm -rf .venv .venv-* build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+install-%: $(BIN)/python
+	rm -rf build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[$*]'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

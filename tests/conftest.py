@@ -1,0 +1,29 @@
+"""Every test leaves /dev/shm as it found it."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from procshare.backends import native_built
+from scripts import entries, left_since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """Fail a test after which something of procshare's is left in /dev/shm."""
+    if not native_built():
+        yield
+        return
+    before = entries()
+    yield
+    if entries() <= before:
+        return
+    gc.collect()
+    left = left_since(before)
+    assert not left, f"left in /dev/shm: {sorted(left)}"
