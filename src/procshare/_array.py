@@ -102,12 +102,12 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
     @overload
     @classmethod
-    def zeros(
+    def zeros(  # type: ignore[overload-overlap]
         cls, shape: int | Sequence[int], dtype: Bool, **options: Unpack[ArrayOptions]
     ) -> SharedArray[np.bool_]: ...
     @overload
     @classmethod
-    def zeros(
+    def zeros(  # pyright: ignore[reportOverlappingOverload]
         cls, shape: int | Sequence[int], dtype: type[int], **options: Unpack[ArrayOptions]
     ) -> SharedArray[np.int_]: ...
     @overload

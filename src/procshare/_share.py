@@ -29,9 +29,11 @@ HandleT = TypeVar("HandleT", bound=Shared[Any])
 
 
 @overload
-def share(obj: HandleT, *, name: str | None = None, backend: str | Backend | None = None) -> HandleT: ...
+def share(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    obj: HandleT, *, name: str | None = None, backend: str | Backend | None = None
+) -> HandleT: ...
 @overload
-def share(
+def share(  # type: ignore[overload-overlap]
     obj: npt.NDArray[ScalarT], *, name: str | None = None, backend: str | Backend | None = None
 ) -> SharedArray[ScalarT]: ...
 @overload
@@ -49,8 +51,10 @@ def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = 
         TypeError: *obj* cannot be shared: it does not pickle.
         OutOfSharedMemory: No room; nothing was created.
     """
-    if isinstance(obj, Shared):
-        return obj
+    given: object = obj
+    if isinstance(given, Shared):
+        handle: Shared[Any] = obj
+        return handle
     numpy = sys.modules.get("numpy")  # an ndarray exists only where NumPy was imported
     if numpy is not None and isinstance(obj, numpy.ndarray):
         return SharedArray(obj, name=name, backend=backend)

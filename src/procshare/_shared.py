@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from procshare.backends import Backend, implementation, serve
+from procshare.backends import implementation, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,14 +17,17 @@ from procshare.backends.shm.core import native
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
-    from typing import Literal, Self
+    from typing import Self, Unpack
 
     import numpy.typing as npt
+
+    from procshare._array import ArrayOptions
+    from procshare.backends import Backend
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
-class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):  # type: ignore[misc]
+class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
     __slots__ = ("_found", "_live")
     _implements: ClassVar[Any] = SharedArray
     _live: npt.NDArray[ScalarT]
@@ -34,27 +37,16 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):  # type: ign
         self,
         data: object,
         dtype: object = None,
-        *,
-        name: str | None = None,
-        backend: object = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
+        **options: Unpack[ArrayOptions],
     ) -> None:
         array = to_array(data, dtype)
-        self._make(array, array.shape, array.dtype, name, on_owner_death)
+        self._make(array, array.shape, array.dtype, **options)
 
     @classmethod
-    def zeros(
-        cls,
-        shape: int | Sequence[int],
-        dtype: Any = float,
-        *,
-        name: str | None = None,
-        backend: object = None,
-        on_owner_death: Literal["raise", "proceed"] = "raise",
-    ) -> Any:
+    def zeros(cls, shape: int | Sequence[int], dtype: Any = float, **options: Unpack[ArrayOptions]) -> Any:
         made = cls.__new__(cls)
         lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        made._make(None, tuple(int(n) for n in lengths), to_dtype(dtype), name, on_owner_death)
+        made._make(None, tuple(int(n) for n in lengths), to_dtype(dtype), **options)
         return made
 
     def _make(
@@ -62,8 +54,9 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):  # type: ign
         data: npt.NDArray[Any] | None,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        name: str | None,
-        on_owner_death: str,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        on_owner_death: str = "raise",
     ) -> None:
         if on_owner_death not in ("raise", "proceed"):
             raise ValueError(f"on_owner_death is 'raise' or 'proceed', not {on_owner_death!r}")
@@ -79,7 +72,8 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):  # type: ign
         self._found = False
 
     def _map(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._live = np.ndarray(shape, dtype, buffer=self._memory())  # type: ignore[call-overload]
+        memory: Any = self._memory()
+        self._live = np.ndarray(shape, dtype, buffer=memory)
 
     @classmethod
     def _attach(cls, name: str) -> Self:
@@ -96,7 +90,8 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):  # type: ign
     @classmethod
     def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
         opened = super()._open(name, args, kwargs, persist)
-        if opened._found and (args or "data" in kwargs) and cls.__init__ is ShmArray.__init__:
+        plain: Any = ShmArray
+        if opened._found and (args or "data" in kwargs) and cls.__init__ is plain.__init__:
             opened._expect(name, *args, **kwargs)
         return opened
 
@@ -257,7 +252,8 @@ def describe(dtype: np.dtype[Any]) -> Any:
         return [describe(dtype.subdtype[0]), dtype.subdtype[1]]
     if dtype.names is None or dtype.fields is None:
         return dtype.str
-    fields = [dtype.fields[name] for name in dtype.names]
+    by_name: Any = dtype.fields
+    fields = [by_name[name] for name in dtype.names]
     return {
         "names": dtype.names,
         "formats": [describe(field[0]) for field in fields],
@@ -269,10 +265,13 @@ def describe(dtype: np.dtype[Any]) -> Any:
 
 def parse(described: Any) -> np.dtype[Any]:
     """The dtype that `describe` described; TypeError, ValueError or KeyError if it is none of ours."""
-    if isinstance(described, dict):
-        formats = [parse(each) for each in described["formats"]]
-        return np.dtype({**described, "formats": formats}, align=bool(described["aligned"]))
-    if isinstance(described, list):
+    kind = described.__class__
+    if kind is dict:
+        fields: Any = {**described, "formats": [parse(each) for each in described["formats"]]}
+        parsed: np.dtype[Any] = np.dtype(fields, align=bool(described["aligned"]))
+        return parsed
+    if kind is list:
         base, shape = described
-        return np.dtype((parse(base), tuple(shape)))
+        parsed = np.dtype((parse(base), tuple(shape)))
+        return parsed
     return to_dtype(described)

@@ -34,7 +34,7 @@ SLOT_SIZE = 128
 # ---- names ----
 
 
-def segment_name(name: str) -> str:
+def segment_name(name: object) -> str:
     """The segment for a name that a user chose; `ValueError` if it cannot be one."""
     if not isinstance(name, str):
         raise TypeError(f"a name is a str, not {type(name).__name__}")
@@ -47,7 +47,7 @@ def segment_name(name: str) -> str:
     return f"procshare.{os.geteuid()}.{name}"
 
 
-def locate(name: str) -> tuple[str, int, int]:
+def locate(name: object) -> tuple[str, int, int]:
     """Segment, slot and generation of what a handle calls its `name` (or its `segment`)."""
     if not isinstance(name, str):
         raise TypeError(f"a name is a str, not {type(name).__name__}")
@@ -77,8 +77,17 @@ def _leave_at_exit() -> None:
     # child, hence the second registration.
     from multiprocessing import util
 
-    util.Finalize(None, native.leave_all, exitpriority=-100)
+    util.Finalize(None, _leave, exitpriority=-100)
     util.register_after_fork(native, _leave_at_exit_after_fork)
+
+
+def _leave() -> None:
+    from multiprocessing import parent_process, resource_tracker
+
+    native.leave_all()
+    # Daemons and workers of pools were ended by SIGTERM by now. What they owned would make the tracker print a warning.
+    if parent_process() is None and getattr(resource_tracker, "_resource_tracker")._fd is not None:
+        _sweep(dry_run=False, forgotten=FORGOTTEN)
 
 
 def _leave_at_exit_after_fork(_module: object) -> None:

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 @native.specialize
-class ShmCounter(native.Counter, ShmShared[int], SharedCounter):  # type: ignore[misc]
+class ShmCounter(native.Counter, ShmShared[int], SharedCounter):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedCounter
 
 
 @native.specialize
-class ShmValue(native.Value, ShmShared[T], SharedValue[T]):  # type: ignore[misc]
+class ShmValue(native.Value, ShmShared[T], SharedValue[T]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedValue

@@ -18,9 +18,11 @@ from procshare.backends.stdlib.memory import LARGE, HeapMemory, MappedMemory
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from typing import Unpack
 
     import numpy.typing as npt
 
+    from procshare._array import ArrayOptions
     from procshare.backends import Backend
     from procshare.backends.stdlib.locking import Hold
 
@@ -57,16 +59,8 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         self._view[...] = source
 
     @classmethod
-    def zeros(
-        cls,
-        shape: int | Sequence[int],
-        dtype: Any = float,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        on_owner_death: OnDeath = "raise",
-    ) -> SharedArray[Any]:
-        cls._refuse(name, on_owner_death)
+    def zeros(cls, shape: int | Sequence[int], dtype: Any = float, **options: Unpack[ArrayOptions]) -> SharedArray[Any]:
+        cls._refuse(options.get("name"), options.get("on_owner_death", "raise"))
         made: Any = implementation(cls, "stdlib")
         array: StdlibArray[Any] = made.__new__(made)
         array._create(to_dtype(dtype), lengths(shape))
@@ -135,12 +129,12 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         with self.locked(timeout) as live:
             return live.copy()
 
-    def set(self, value: npt.NDArray[ScalarT]) -> None:
+    def set(self, value: npt.ArrayLike) -> None:
         new = self._accept(value)
         with self.locked() as live:
             live[...] = new
 
-    def modify(self, fn: Callable[[npt.NDArray[ScalarT]], npt.NDArray[ScalarT]]) -> npt.NDArray[ScalarT]:
+    def modify(self, fn: Callable[[npt.NDArray[ScalarT]], npt.ArrayLike]) -> npt.NDArray[ScalarT]:
         with self.locked() as live:
             changed = self._accept(fn(live.copy()))
             live[...] = changed
