@@ -203,4 +203,12 @@ def finish(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-    assert until(lambda: not Path(f"/proc/{pid}").exists()), f"process {pid} did not end"
+    assert until(lambda: _dead(pid)), f"process {pid} did not end"
+
+
+def _dead(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] in "ZX"  # a zombie is whoever adopted it to reap

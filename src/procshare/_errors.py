@@ -29,6 +29,11 @@ class LockTimeout(ProcshareError, TimeoutError):
         held: Seconds the holder has had it, or None where it is not known.
     """
 
+    name: str
+    waited: float
+    holder: int | None
+    held: float | None
+
     def __init__(
         self, name: str, waited: float, holder: int | None = None, held: float | None = None
     ) -> None:
@@ -55,6 +60,9 @@ class WaitTimeout(ProcshareError, TimeoutError):
         waited: Seconds spent waiting.
     """
 
+    name: str
+    waited: float
+
     def __init__(self, name: str, waited: float) -> None:
         super().__init__()
         self.name, self.waited = name, waited
@@ -69,6 +77,8 @@ class WaitTimeout(ProcshareError, TimeoutError):
 class _Named(ProcshareError):
     """An error about one named object, with a sentence of detail."""
 
+    name: str
+    detail: str
     _default = "{name!r} failed"
 
     def __init__(self, name: str, detail: str = "") -> None:
@@ -151,6 +161,10 @@ class OutOfSharedMemory(ProcshareError, MemoryError):
         needed: Bytes asked for.
         free: Bytes that were free, or None where that is not known.
     """
+
+    name: str
+    needed: int
+    free: int | None
 
     def __init__(self, name: str, needed: int, free: int | None = None) -> None:
         super().__init__()

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import TypeAlias, TypedDict, Unpack
 
-    import numpy.typing as npt
+    import numpy as np
 
     from procshare._shared import Cell
     from procshare.backends import Backend
+
+    Bool: TypeAlias = type[bool] | type[np.bool_] | Literal["?"]
+    Integer: TypeAlias = type[int] | type[np.integer[Any]] | Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
+    Float: TypeAlias = type[float] | type[np.floating[Any]] | Literal["f", "d"]
+
+    class ValueOptions(TypedDict, total=False):
+        """The keyword arguments of `SharedValue` that say nothing of what it holds."""
+
+        name: str | None
+        backend: str | Backend | None
+
 
 T = TypeVar("T")
 
@@ -43,32 +55,17 @@ class SharedValue(Shared[T]):
     kind: ClassVar[str] = "value"
 
     @overload
-    def __init__(
-        self: SharedValue[float],
-        initial: float,
-        dtype: Literal["f", "d"] | type[float],
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-    ) -> None: ...
+    def __init__(self: SharedValue[bool], initial: bool, dtype: Bool, **options: Unpack[ValueOptions]) -> None: ...
     @overload
-    def __init__(
-        self: SharedValue[bool],
-        initial: bool,
-        dtype: Literal["?"] | type[bool],
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-    ) -> None: ...
+    def __init__(self: SharedValue[int], initial: int, dtype: Integer, **options: Unpack[ValueOptions]) -> None: ...
     @overload
-    def __init__(
-        self,
-        initial: T,
-        dtype: npt.DTypeLike | None = None,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-    ) -> None: ...
+    def __init__(self: SharedValue[float], initial: float, dtype: Float, **options: Unpack[ValueOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedValue[bytes], initial: bytes, dtype: Literal["c"], **options: Unpack[ValueOptions]) -> None: ...
+    @overload
+    def __init__(self, initial: T, dtype: None = None, **options: Unpack[ValueOptions]) -> None: ...
+    @overload
+    def __init__(self: SharedValue[Any], initial: object, dtype: object, **options: Unpack[ValueOptions]) -> None: ...
     def __init__(
         self,
         initial: object,

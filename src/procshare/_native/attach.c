@@ -83,15 +83,13 @@ static bool is_garbage(int fd, const header_t *h) {
 }
 
 /* Unlink *name* if it still leads to the file behind fd, all of whose seats we hold; tell the tracker if it is ours. */
-static bool unlink_held(int fd, const char *name, const header_t *h) {
+static bool unlink_held(int fd, const char *name, header_t *h) {
     char path[NAME_ROOM + 16];
     struct stat here, there;
     snprintf(path, sizeof path, "/dev/shm/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
     if (unlink(path) < 0) return false;
-    uint64_t tracker = atomic_load(&h->tracker);
-    if (tracker != 0 && call_hook("unregister", Py_BuildValue("(sK)", name, (unsigned long long)tracker)) < 0)
-        PyErr_WriteUnraisable(NULL);
+    segment_unregister(&h->tracker, name);
     return true;
 }
 
@@ -142,7 +140,7 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
 }
 
 /* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, -1 exception. */
-static int settle(seg_t *seg, const header_t *h) {
+static int settle(seg_t *seg, header_t *h) {
     bool alone = seat_take_all(seg->fd);
     if (alone && is_garbage(seg->fd, h)) { /* all who had it are dead, and it should have gone with them */
         bool gone = unlink_held(seg->fd, seg->name, h);

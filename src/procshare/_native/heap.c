@@ -51,7 +51,7 @@ static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
     uint64_t length = (uint64_t)1 << order, end = atomic_load(&seg->header->heap_end);
     struct stat st;
     if (end < seg->size) end = seg->size;
-    if (fstat(seg->fd, &st) < 0 || end > (uint64_t)st.st_size + PAGE) {
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || end > (uint64_t)st.st_size + PAGE) {
         raise_named("CorruptSegment", seg->name, "its heap ends behind its file");
         return -1;
     }
@@ -82,7 +82,7 @@ int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order) {
  * lock is not to be had at once, the extent is lost until the segment is gone. */
 void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (order < SMALLEST || order >= HEAP_CLASSES || !plausible(seg, offset, order)) return;
-    if (order >= PUNCHED)
+    if (order >= PUNCHED && segment_fd(seg) >= 0)
         fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset + PAGE),
                   (off_t)(((uint64_t)1 << order) - PAGE));
     if (!lock_word_try(seg, &seg->header->heap_lock)) return;

@@ -51,7 +51,7 @@ struct seg {
     char *chunk[CHUNKS]; /* chunk i maps [size << i, size << (i + 1)) of the file */
     int seat;
     uint32_t token; /* my lock word */
-    bool owner, exported, unlinked, registered;
+    bool owner, exported, unlinked;
     hold_t **holds; /* by slot index; the root slot is index 0 */
     char name[NAME_ROOM];
     /* of a slab that this process allocates from */
@@ -114,10 +114,12 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
 int segment_publish(seg_t *seg, const char *name);
 int segment_export(seg_t *seg);
 seg_t *segment_attach(const char *name);
+int segment_fd(seg_t *seg);
 void segment_ref(seg_t *seg);
 void segment_unref(seg_t *seg);
 void segment_leave(seg_t *seg);
 void segment_destroy(seg_t *seg);
+void segment_unregister(_Atomic uint64_t *registered, const char *name);
 void segment_hand_over(seg_t *seg);
 bool segment_names(const seg_t *seg, const char *name);
 void segment_unlink_name(seg_t *seg);

@@ -30,6 +30,10 @@ static seat_t *seat_at(seg_t *seg, uint32_t seat) { return (seat_t *)(seg->base 
 
 /* Sit down: 0; -1 with errno EAGAIN if all seats are taken, by others or by one who is about to unlink. */
 int seat_take(seg_t *seg) {
+    if (segment_fd(seg) < 0) {
+        errno = EBADF;
+        return -1;
+    }
     uint32_t hint = atomic_fetch_add_explicit(&seg->header->seat_hint, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < SEAT_COUNT; i++) {
         uint32_t seat = (hint + i) % SEAT_COUNT;
@@ -51,7 +55,7 @@ int seat_take(seg_t *seg) {
 }
 
 void seat_leave(seg_t *seg) {
-    if (seg->seat >= 0) range_lock(seg->fd, F_UNLCK, (uint32_t)seg->seat, 1);
+    if (seg->seat >= 0 && segment_fd(seg) >= 0) range_lock(seg->fd, F_UNLCK, (uint32_t)seg->seat, 1);
     seg->seat = -1;
     seg->token = 0;
 }
@@ -67,10 +71,10 @@ void seat_keep_one(int fd, uint32_t seat) {
     if (seat + 1 < SEAT_COUNT) range_lock(fd, F_UNLCK, seat + 1, SEAT_COUNT - seat - 1);
 }
 
-/* Whether a seat is taken, asked on a descriptor that has none itself. */
+/* Whether a seat is taken, asked on a descriptor that has not got it itself. What cannot be told counts as taken. */
 bool seat_taken(int fd, uint32_t seat) {
     struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SEAT_LOCK_BASE + seat, .l_len = 1};
-    return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
 }
 
 /* Whether the process named in a lock word is alive. A word that names no possible seat is nobody's. */
@@ -80,7 +84,7 @@ bool seat_alive(seg_t *seg, uint32_t lock) {
     if ((int)seat == seg->seat) return (lock & ~LOCK_WAITERS) == seg->token;
     uint32_t generation = atomic_load(&seat_at(seg, seat)->generation);
     if ((generation & LOCK_GENERATION) != (lock & LOCK_GENERATION)) return false;
-    return seat_taken(seg->fd, seat);
+    return segment_fd(seg) < 0 || seat_taken(seg->fd, seat);
 }
 
 /* Process id of the one named in a lock word, for messages; 0 if unknown. */
@@ -99,7 +103,7 @@ static void fork_child(void) {
     process.slabs = NULL;
     lock_after_fork();
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
-        seg->owner = seg->registered = false;
+        seg->owner = false;
         if (seg->exported) seg->handles--; /* neither ownership nor the right to allocate passes to a child */
         if (seg->born != NULL) seg->handles--;
         seg->exported = false;

@@ -64,13 +64,28 @@ uint64_t shm_free_bytes(void) {
     return statvfs(SHM, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
+/* The segment's descriptor, after a look that it is still ours: daemons close all descriptors they find (os.closerange),
+ * and the number may be another file's by now. A lost one is opened again by name; -1 if that cannot be. The mapping
+ * keeps the seat meanwhile, so nobody takes us for dead. */
+int segment_fd(seg_t *seg) {
+    char path[NAME_ROOM + 16];
+    struct stat st;
+    if (seg->fd >= 0 && fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) return seg->fd;
+    snprintf(path, sizeof path, SHM "/%s", seg->name);
+    seg->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (seg->fd < 0) return -1;
+    if (fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) return seg->fd;
+    close(seg->fd);
+    return seg->fd = -1;
+}
+
 void segment_ref(seg_t *seg) { seg->refs++; }
 
 static void release_mapping(seg_t *seg) {
     if (seg->base != NULL) munmap(seg->base, seg->size);
     for (int i = 0; i < CHUNKS; i++)
         if (seg->chunk[i] != NULL) munmap(seg->chunk[i], seg->size << i);
-    if (seg->fd >= 0) close(seg->fd);
+    if (segment_fd(seg) >= 0) close(seg->fd);
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
     free(seg->spares);
@@ -113,7 +128,7 @@ int segment_start_process(void) {
 
 /* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later. */
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
-    int error = 0;
+    int error = segment_fd(seg) < 0 ? EBADF : 0;
     Py_BEGIN_ALLOW_THREADS
     for (uint64_t done = 0; done < length && error == 0;) {
         uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
@@ -222,6 +237,10 @@ bool segment_names(const seg_t *seg, const char *name) {
 
 static int link_file(seg_t *seg) {
     char from[40], to[NAME_ROOM + 16];
+    if (segment_fd(seg) < 0) {
+        errno = EBADF;
+        return -1;
+    }
     snprintf(from, sizeof from, "/proc/self/fd/%d", seg->fd);
     snprintf(to, sizeof to, SHM "/%s", seg->name);
     if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0) return 0;
@@ -229,29 +248,37 @@ static int link_file(seg_t *seg) {
     return -1;
 }
 
-/* Tell the resource tracker that this process answers for the name, and note which tracker it is. */
-static int register_name(seg_t *seg) {
-    PyObject *fn = PyObject_GetAttrString(process.hooks, "register");
-    PyObject *inode = fn ? PyObject_CallFunction(fn, "s", seg->name) : NULL;
-    Py_XDECREF(fn);
-    if (inode == NULL) return -1;
-    atomic_store(&seg->header->tracker, PyLong_AsUnsignedLongLong(inode));
-    Py_DECREF(inode);
-    seg->registered = true;
-    return PyErr_Occurred() ? -1 : 0;
+/* What identifies the resource tracker that this process uses; 0: none, or an exception was swallowed. */
+static uint64_t my_tracker(void) {
+    PyObject *id = PyObject_CallMethod(process.hooks, "tracker_id", NULL);
+    uint64_t tracker = id ? PyLong_AsUnsignedLongLong(id) : 0;
+    Py_XDECREF(id);
+    if (!PyErr_Occurred()) return tracker;
+    PyErr_WriteUnraisable(NULL);
+    return 0;
 }
 
-/* Take the name off the tracker it is registered with, if that is ours; once, whoever gets there first. */
-static void unregister_name(seg_t *seg) {
-    uint64_t tracker = atomic_exchange(&seg->header->tracker, 0);
-    seg->registered = false;
-    if (tracker == 0) return;
+/* Tell the resource tracker that this process answers for the name, and note which tracker it is. */
+static int register_name(seg_t *seg) {
+    if (call_hook("register", Py_BuildValue("(s)", seg->name)) < 0) return -1;
+    atomic_store(&seg->header->tracker, my_tracker());
+    return 0;
+}
+
+/* Take a name off the tracker it is registered with, if that is ours; once, whoever gets there first. Another tree's
+ * tracker is told by the process that registered it, when that exits. */
+void segment_unregister(_Atomic uint64_t *registered, const char *name) {
+    if (atomic_load(registered) == 0) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (call_hook("unregister", Py_BuildValue("(sK)", seg->name, (unsigned long long)tracker)) < 0)
+    uint64_t tracker = my_tracker();
+    if (tracker != 0 && atomic_compare_exchange_strong(registered, &tracker, 0) &&
+        call_hook("unregister", Py_BuildValue("(s)", name)) < 0)
         PyErr_WriteUnraisable(NULL);
     PyErr_Restore(type, value, traceback);
 }
+
+static void unregister_name(seg_t *seg) { segment_unregister(&seg->header->tracker, seg->name); }
 
 /* Give a finished segment its name (NULL: the random one it has): 0, or -1 with AlreadyExists or another exception. */
 int segment_publish(seg_t *seg, const char *name) {
@@ -328,7 +355,7 @@ void segment_leave(seg_t *seg) {
     seat_leave(seg);
     FAULT(segment_leaving);
     uint32_t flags = atomic_load(&seg->header->flags);
-    if (!(flags & SEG_LINKED) || seg->unlinked || !seat_take_all(seg->fd)) return;
+    if (!(flags & SEG_LINKED) || seg->unlinked || segment_fd(seg) < 0 || !seat_take_all(seg->fd)) return;
     FAULT(segment_last_out);
     if (!(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name(seg);
     seat_drop_all(seg->fd);
@@ -353,13 +380,14 @@ void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
     if (offset < seg->size) return NULL;
     if (offset + length > seg->known_size) {
         struct stat st;
-        if (fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
+        if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
         seg->known_size = (uint64_t)st.st_size;
     }
     int i = 63 - __builtin_clzll(offset / seg->size);
     uint64_t start = seg->size << i;
     if (i >= CHUNKS || offset + length > start * 2) return NULL;
     if (seg->chunk[i] == NULL) {
+        if (segment_fd(seg) < 0) return NULL;
         void *at = mmap(NULL, start, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, (off_t)start);
         if (at == MAP_FAILED) return NULL;
         seg->chunk[i] = at;

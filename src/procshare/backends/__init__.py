@@ -21,6 +21,8 @@ class Backend:
     """
 
     __slots__ = ("classes", "name")
+    name: str
+    classes: dict[str, str]
 
     def __init__(self, name: str, classes: Mapping[str, str]) -> None:
         self.name = name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-plain_global = 0
+plain_global: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Names of segments, attaching by name, and what happens at a process's first segment and at its exit.
 
 Where the C core needs Python it calls the functions named in `native.configure`: `started` before a process's first
-segment, `register` and `unregister` for the stdlib's resource tracker, `segment_name` and `normal_code`.
+segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name` and `normal_code`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from procshare.backends.shm.core import native
 if TYPE_CHECKING:
     from procshare._shared import Handle
 
-__all__ = ["attach", "locate", "normal_code", "prune", "rebuild", "register", "segment_name", "segments", "started"]
+__all__ = ["attach", "normal_code", "prune", "rebuild", "register", "segment_name", "segments", "started", "tracker_id"]
 
 SHM = "/dev/shm"
 KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array"}
@@ -99,23 +99,22 @@ def _forked() -> None:
         _leave_at_exit()
 
 
-def register(name: str) -> int:
-    """Make the resource tracker responsible for a name; returns what identifies the tracker."""
+def register(name: str) -> None:
+    """Make the resource tracker of this process tree responsible for a name."""
     from multiprocessing import resource_tracker
 
     resource_tracker.register(f"/{name}", "shared_memory")
-    return _tracker_id()
 
 
-def unregister(name: str, tracker: int) -> None:
-    """Take a name off the resource tracker, if it is registered with the one that this process uses."""
+def unregister(name: str) -> None:
+    """Take a name off the resource tracker, which must have it."""
     from multiprocessing import resource_tracker
 
-    if tracker == _tracker_id():
-        resource_tracker.unregister(f"/{name}", "shared_memory")
+    resource_tracker.unregister(f"/{name}", "shared_memory")
 
 
-def _tracker_id() -> int:
+def tracker_id() -> int:
+    """What identifies the resource tracker that this process uses: the inode of the pipe to it. 0: none runs."""
     from multiprocessing import resource_tracker
 
     fd: int | None = getattr(resource_tracker, "_resource_tracker")._fd

@@ -41,6 +41,11 @@ class Core:
     """One stored thing in this process: all handles on it share the lock, the depth and the uncommitted write."""
 
     __slots__ = ("__weakref__", "depth", "hold", "pending", "pid", "store")
+    store: Store
+    hold: Hold
+    depth: int
+    pending: Any
+    pid: int
 
     def __init__(self, store: Store, hold: Hold) -> None:
         self.store, self.hold = store, hold

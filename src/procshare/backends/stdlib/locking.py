@@ -30,6 +30,8 @@ class Hold:
     """One lock, and the thread of this process that has it through procshare."""
 
     __slots__ = ("__weakref__", "depth", "lock", "owner")
+    lock: Any
+    depth: int
 
     def __init__(self, lock: Any) -> None:
         self.lock = lock

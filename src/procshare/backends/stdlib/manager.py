@@ -31,6 +31,7 @@ class ProxyStore:
     """A value in a manager, as its proxy gives it."""
 
     __slots__ = ("__weakref__", "_pid", "anchor")
+    anchor: ValueProxy[Any]
 
     def __init__(self, anchor: ValueProxy[Any]) -> None:
         self.anchor = anchor

@@ -31,6 +31,7 @@ class HeapMemory:
     """A ctypes array in `multiprocessing`'s heap: a file that was unlinked as soon as it was mapped."""
 
     __slots__ = ("buffer",)
+    buffer: Any
 
     def __init__(self, buffer: Any) -> None:
         self.buffer = buffer
@@ -45,6 +46,8 @@ class MappedMemory:
     """A mapping of a `SharedMemory`, and the descriptor that children get."""
 
     __slots__ = ("__weakref__", "_fd", "_unlink", "buffer", "name", "size")
+    name: str
+    size: int
 
     def __init__(self, name: str, size: int, fd: int, *, created: bool) -> None:
         self.name, self.size, self._fd = name, size, fd

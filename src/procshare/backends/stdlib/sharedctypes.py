@@ -45,6 +45,8 @@ class NumberStore:
     """A C number in the memory of a `multiprocessing.Value`."""
 
     __slots__ = ("anchor", "code")
+    anchor: Any
+    code: str
 
     def __init__(self, anchor: Any, code: str) -> None:
         self.anchor, self.code = anchor, code

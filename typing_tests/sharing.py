@@ -1,0 +1,54 @@
+"""Type-checked, never run: `share()` and `wrap()` find the class and its T."""
+
+import ctypes
+import multiprocessing
+from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.sharedctypes import Synchronized
+from typing import Any
+
+import numpy as np
+from typing_extensions import assert_type
+
+from procshare import SharedArray, SharedCounter, SharedValue, share, wrap
+
+# ---- share ----
+
+assert_type(share(5), SharedValue[int])
+assert_type(share(True), SharedValue[bool])
+assert_type(share(0.5), SharedValue[float])
+assert_type(share("x"), SharedValue[str])
+assert_type(share(b"x"), SharedValue[bytes])
+pair = share((1, "x"))
+assert_type(pair, SharedValue[tuple[int, str]])
+assert_type(share([1, 2]), SharedValue[list[int]])
+assert_type(share({"x": 5}), SharedValue[dict[str, int]])
+assert_type(share({5}), SharedValue[set[int]])
+assert_type(share(None), SharedValue[None])
+assert_type(share(np.zeros(3)), SharedArray[np.float64])
+assert_type(share(np.zeros((2, 3), np.int8)), SharedArray[np.int8])
+assert_type(share(5, name="x", backend="shm"), SharedValue[int])
+assert_type(share(SharedCounter()), SharedCounter)
+assert_type(share(SharedValue("x")), SharedValue[str])
+assert_type(share(SharedArray(np.zeros(3))), SharedArray[np.float64])
+
+# ---- wrap ----
+
+number: Synchronized[int] = multiprocessing.Value(ctypes.c_int, 5)
+assert_type(wrap(number), SharedValue[int])
+assert_type(wrap(multiprocessing.Value(ctypes.c_double, 5)), SharedValue[float])
+assert_type(wrap(multiprocessing.Array(ctypes.c_int, 5)), SharedArray[Any])
+assert_type(wrap(multiprocessing.RawArray(ctypes.c_int, 5)), SharedArray[Any])
+
+memory = SharedMemory(create=True, size=64)
+assert_type(wrap(memory, dtype=np.int32, shape=16), SharedArray[np.int32])
+assert_type(wrap(memory, dtype=np.dtype(np.int8), shape=(8, 8)), SharedArray[np.int8])
+assert_type(wrap(memory, dtype="i", shape=16), SharedArray[Any])
+
+# ---- mistakes ----
+
+share()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+share(5, nme="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+wrap(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+wrap(memory)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+wrap(memory, dtype="i")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+wrong: SharedValue[str] = share(5)  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
