@@ -1,7 +1,7 @@
 """Workers that use shared objects of all kinds until they are killed, and keep account of it in a file.
 
-A file of 64-bit integers, four for each worker: increments acknowledged, commits of a pair acknowledged, the longest wait
-for a lock in nanoseconds, and 1 once it saw something that cannot be.
+A file of 64-bit integers, four for each worker: increments acknowledged, commits of a pair acknowledged, the longest
+wait for a lock in nanoseconds, and 1 once it saw something that cannot be.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import mmap
 import random
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,8 @@ import numpy as np
 from procshare import OwnerDied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
+    from pathlib import Path
 
     from procshare import SharedArray, SharedCounter, SharedValue
 
@@ -52,6 +52,10 @@ class Ledger:
     def column(self, field: int) -> list[int]:
         """One field of all workers."""
         return self._cells[field::FIELDS].tolist()
+
+    def has_begun(self, worker: int) -> bool:
+        """Whether a worker has acknowledged anything."""
+        return self[worker, HITS] > 0
 
     def close(self) -> None:
         """Unmap it."""
@@ -100,7 +104,7 @@ class Storm:
         self.ledger[self.me, field] += 1
 
     @contextmanager
-    def held(self, x: Any) -> Iterator[Any]:
+    def held(self, x: Any) -> Generator[Any]:
         """A block of *x*, and how long it had to wait."""
         began = time.monotonic_ns()
         with x.locked(timeout=20) as guard:
@@ -109,15 +113,18 @@ class Storm:
             yield guard
 
     def hit(self) -> None:
+        """Increment."""
         self.hits.increment()
         self.acknowledge(HITS)
 
     def hit_in_block(self) -> None:
+        """Increment in a block."""
         with self.held(self.hits) as cell:
             cell.value += 1
         self.acknowledge(HITS)
 
     def commit_pair(self) -> None:
+        """Replace both numbers together."""
         with self.held(self.pair) as cell:
             one, other = cell.value
             assert one == other
@@ -125,10 +132,12 @@ class Storm:
         self.acknowledge(PAIRS)
 
     def resize(self) -> None:
+        """Replace the text by one of another size."""
         size = self.random.choice(SIZES)
         self.text.set(bytes([size % 251]) * size)
 
     def paint(self) -> None:
+        """Write the whole array, alone; after a death, declare it good."""
         try:
             with self.held(self.grid) as live:
                 live[:] = self.me
@@ -137,12 +146,13 @@ class Storm:
             self.grid.recover()
 
     def read(self) -> None:
+        """Look at everything, without a lock."""
         one, other = self.pair.value
         assert one == other
         text = self.text.value
         assert len(text) in SIZES
         assert text == bytes([len(text) % 251]) * len(text)
-        assert 0 <= self.hits.value
+        assert self.hits.value >= 0
         assert np.isin(self.grid.array[0], np.arange(self.me + 1000))
 
 

@@ -181,7 +181,7 @@ def left_since(before: set[str], timeout: float = 3) -> set[str]:
 
 
 def _elsewhere(name: str) -> bool:
-    from procshare.backends.shm.core import native
+    from procshare.backends.shm.segment import native
 
     try:
         attached = native.inspect(name)[4]

@@ -6,6 +6,7 @@ which is the only way that handles of the stdlib backend travel.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import pickle
 import time
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from typing import Self
 
 START_METHODS = ("fork", "spawn", "forkserver")
+
+
+def _pickled(message: object) -> bytes:
+    # Not ForkingPickler.dumps, which gives a view of a BytesIO: Python 3.12.1 can crash when it collects one.
+    buffer = io.BytesIO()
+    ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
+    return buffer.getvalue()
 
 
 class WorkerDied(Exception):
@@ -115,9 +123,7 @@ class Workers:
             TimeoutError: A call took longer than *timeout*; its process was killed, and is replaced.
             Exception: What *fn* raised first, by the order of the calls, after all have ended.
         """
-        # All before any is sent, since a pickle may fail; and bytes, since Python 3.12 crashes when it collects the
-        # view that dumps() gives as garbage of a traceback.
-        messages = [bytes(ForkingPickler.dumps((fn, call))) for call in calls]
+        messages = [_pickled((fn, call)) for call in calls]  # all before any is sent, since a pickle may fail
         while len(self._workers) < len(messages):
             self._workers.append(_Process(self.method, _serve, (), daemon=self._daemon))
         used = self._workers[: len(messages)]
@@ -167,6 +173,7 @@ class Child:
 
     def __init__(self, method: str, fn: Callable[..., Any], *args: Any, daemon: bool = True) -> None:
         self._worker = _Process(method, _call, (fn, args), daemon=daemon)
+        self._ending = False
 
     @property
     def pid(self) -> int:
@@ -187,6 +194,7 @@ class Child:
             Exception: What *fn* raised.
         """
         kind, content = self._worker.answer(time.monotonic() + timeout)
+        self._ending = kind != "said"
         if kind == "raised":
             raise content
         return content
@@ -203,6 +211,8 @@ class Child:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        if self._ending:
+            self._worker.process.join(5)  # let it clean up
         self._worker.stop()
 
 

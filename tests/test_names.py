@@ -85,7 +85,7 @@ def test_a_name_of_another_type_is_refused(make: str, name: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["x" * 160, "ä" * 80, "名前", "with space", "tab\tnew\nline", "per%cent", "dot.ted", "-dash", "~", "\U0001f600", "\x7f", "procshare", "procshare.0"],
+    ["x" * 160, "ä" * 80, "名前", "with space", "tab\tnew\nline", "per%cent", "dot.ted", "co:lon", "-dash", "~", "\U0001f600", "\x7f", "procshare", "procshare.0"],
     ids=ascii,
 )
 @pytest.mark.parametrize("make", KINDS)
@@ -147,7 +147,7 @@ def test_another_kind_is_refused(is_: str, as_: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["procshare-aaaaaaaaaaaaaaaa", "nothing here", "procshare-x#1.1", "procshare-x#1", "x#", "x#1.", "x#.1", "x#-1.1", "x#1.1.1", "x#²."],
+    ["procshare-aaaaaaaaaaaaaaaa", "nothing here", "procshare-x#1.1", "procshare-x#1", "x#1.", "x#.1", "x#-1.1", "x#1.1.1", "x#²."],
 )
 def test_what_is_not_there_is_not_found(name: str) -> None:
     """NotFound is a FileNotFoundError."""
@@ -233,10 +233,7 @@ def test_a_directory_is_refused(path: Path) -> None:
 def test_a_socket_is_refused(path: Path) -> None:
     """It cannot be opened."""
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(path.parent)
-        server.bind(path.name[:100])
-        if not path.exists():
-            pytest.skip("the name is too long for a socket")
+        server.bind(str(path))
         path.chmod(0o600)
         refused(NotOwned)
 

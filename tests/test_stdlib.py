@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import START_METHODS, Child, Line, WorkerDied, Workers
 
 from procshare import (
     LockTimeout,
@@ -24,6 +23,7 @@ from procshare import (
     UnsupportedByBackend,
 )
 from procshare.backends import default_backend, set_default_backend
+from support import START_METHODS, Child, Line, WorkerDied, Workers
 
 AnyArray: Any = SharedArray  # NumPy's DTypeLike, in the signature of zeros, is not typed in full
 SCRIPT = """

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from support import START_METHODS, Child, Line, call
 
 from procshare import (
     Closed,
@@ -22,6 +21,7 @@ from procshare import (
     share,
     wrap,
 )
+from support import START_METHODS, Child, Line, call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -318,7 +318,8 @@ def test_original_and_handle_stay_one_in_a_child(method: str) -> None:
 
 def test_a_lock_of_the_fork_context_is_refused_elsewhere() -> None:
     """UnsupportedByBackend before the child starts, where the stdlib would raise a RuntimeError."""
-    for original in (multiprocessing.get_context("fork").Value("i", 3), multiprocessing.get_context("fork").Array("i", 2)):
+    context: Any = multiprocessing.get_context("fork")
+    for original in (context.Value("i", 3), context.Array("i", 2)):
         with pytest.raises(UnsupportedByBackend, match="fork"):
             call("spawn", change, adopt(original))
         assert call("fork", change, adopt(original))

@@ -1,11 +1,10 @@
 """Type-checked, never run: which elements `SharedArray` infers, and which mistakes the checkers find."""
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import assert_type
 
 from procshare import Shared, SharedArray
 

@@ -4,8 +4,7 @@ Each `ignore` names an error that must be there: the checkers report an ignore t
 """
 
 from contextlib import AbstractContextManager
-
-from typing_extensions import assert_type
+from typing import assert_type
 
 from procshare import Cell, Shared, SharedCounter
 

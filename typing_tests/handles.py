@@ -1,7 +1,8 @@
 """Type-checked, never run: lifetimes, users' subclasses, and what every handle can do."""
 
+from typing import assert_type
+
 import numpy as np
-from typing_extensions import assert_type
 
 from procshare import (
     Backend,

@@ -4,10 +4,9 @@ import ctypes
 import multiprocessing
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
-from typing_extensions import assert_type
 
 from procshare import SharedArray, SharedCounter, SharedValue, share, wrap
 
@@ -18,8 +17,8 @@ assert_type(share(True), SharedValue[bool])
 assert_type(share(0.5), SharedValue[float])
 assert_type(share("x"), SharedValue[str])
 assert_type(share(b"x"), SharedValue[bytes])
-pair = share((1, "x"))
-assert_type(pair, SharedValue[tuple[int, str]])
+pair = share(divmod(7, 2))
+assert_type(pair, SharedValue[tuple[int, int]])
 assert_type(share([1, 2]), SharedValue[list[int]])
 assert_type(share({"x": 5}), SharedValue[dict[str, int]])
 assert_type(share({5}), SharedValue[set[int]])

@@ -2,10 +2,9 @@
 
 import ctypes
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
-from typing_extensions import assert_type
 
 from procshare import Cell, Shared, SharedValue
 
@@ -16,8 +15,8 @@ assert_type(SharedValue("x"), SharedValue[str])
 assert_type(SharedValue(b"x"), SharedValue[bytes])
 assert_type(SharedValue(0.5), SharedValue[float])
 assert_type(SharedValue(True), SharedValue[bool])
-pair = SharedValue((1, "x"))
-assert_type(pair, SharedValue[tuple[int, str]])
+pair = SharedValue(divmod(7, 2))
+assert_type(pair, SharedValue[tuple[int, int]])
 assert_type(SharedValue({"n": [5]}), SharedValue[dict[str, list[int]]])
 assert_type(SharedValue[int | None](None), SharedValue[int | None])
 assert_type(SharedValue[list[str]]([]), SharedValue[list[str]])

@@ -1,7 +1,7 @@
 """For tests of crash-safety: the named points at which a process can be made to die by SIGKILL.
 
-A process that is started with PROCSHARE_FAULT=<point> in its environment loads the core's test build and kills itself at
-that point; PROCSHARE_FAULT=<point>:<n> at its n-th visit. With PROCSHARE_FAULT=- it loads the test build and
+A process that is started with PROCSHARE_FAULT=<point> in its environment loads the core's test build and kills itself
+at that point; PROCSHARE_FAULT=<point>:<n> at its n-th visit. With PROCSHARE_FAULT=- it loads the test build and
 lives, until `arm()` names a point. Without the variable the core has no fault points at all.
 """
 

@@ -255,7 +255,11 @@ def test_wait_until_sees_a_thread_change_it(backend: str) -> None:
         with pytest.raises(WaitTimeout):
             shared.wait_until(lambda a: bool(a[0] == 5), timeout=0.02)
         waited: list[Any] = []
-        waiter = threading.Thread(target=lambda: waited.append(shared.wait_until(lambda a: bool(a[0] == 5), timeout=10)))
+
+        def wait() -> None:
+            waited.append(shared.wait_until(lambda a: bool(a[0] == 5), timeout=10))
+
+        waiter = threading.Thread(target=wait)
         waiter.start()
         with shared.locked() as live:
             live[0] = 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 
 from procshare import Closed, LockTimeout, SharedCounter, WaitTimeout
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LOWEST, HIGHEST = -(2**63) + 1, 2**63 - 1
 COUNTS = st.integers(LOWEST, HIGHEST) | st.sampled_from([LOWEST, LOWEST + 1, -1, 0, 1, HIGHEST - 1, HIGHEST])
 
 
 @pytest.fixture
-def hits(backend: str) -> Any:
+def hits(backend: str) -> Iterator[Any]:
     """A counter at 10."""
-    return SharedCounter(10, backend=backend)
+    with SharedCounter(10, backend=backend) as counter:
+        yield counter
 
 
 def test_it_starts_where_it_is_told_and_else_at_zero(backend: str) -> None:

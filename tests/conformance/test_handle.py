@@ -7,9 +7,8 @@ import gc
 import os
 import pickle
 import threading
-from collections.abc import Callable
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +25,9 @@ from procshare import (
     SharedValue,
     UnsupportedByBackend,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def own(name: str) -> str:
@@ -129,7 +131,7 @@ ARRAY_USES: dict[str, Callable[[Any], Any]] = {
     "item": lambda h: h[0],
     "len": lambda h: len(h),
     "iter": lambda h: iter(h),
-    "array": lambda h: h.__array__(),
+    "asarray": lambda h: h.__array__(),
     "recover": lambda h: h.recover(),
 }
 
@@ -211,9 +213,8 @@ def test_a_name_attaches(make: Callable[..., Any], can: frozenset[str]) -> None:
         return
     with make(name=own("taken")) as handle:
         assert handle.name == own("taken")
-        attachers: list[Any] = [type(handle).attach, procshare.attach]
-        for attach in attachers:
-            attached = attach(handle.name)
+        for attach in (handle.__class__.attach, procshare.attach):
+            attached: Any = attach(handle.name)
             assert isinstance(attached, type(handle))
             assert same(attached.value, handle.value)
             attached.close()

@@ -6,7 +6,7 @@ import ctypes
 import math
 import struct
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from conformance.conftest import same
 from procshare import Closed, LockTimeout, SharedValue, WaitTimeout
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LIMITS: dict[str, tuple[int, int]] = {"?": (0, 1)} | {
-    code: (-(2 ** (8 * struct.calcsize(code) - 1)) * code.islower(), 2 ** (8 * struct.calcsize(code) - code.islower()) - 1)
+    code: (-(2 ** (bits - 1)) * code.islower(), 2 ** (bits - code.islower()) - 1)
     for code in "bBhHiIlLqQ"
+    for bits in (8 * struct.calcsize(code),)
 }
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
 OBJECTS = st.recursive(
@@ -78,7 +82,7 @@ def test_floats_round_trip(backend: str, number: float) -> None:
             SharedValue(number, "f", backend=backend)
     else:
         with SharedValue(number, "f", backend=backend) as value:
-            assert value.value == nearest or math.isnan(number) and math.isnan(value.value)
+            assert value.value == nearest or (math.isnan(number) and math.isnan(value.value))
 
 
 def test_a_float_takes_ints_and_refuses_what_is_too_large(backend: str) -> None:
@@ -218,9 +222,10 @@ def test_what_does_not_pickle_is_refused_everywhere(backend: str) -> None:
 
 
 @pytest.fixture(params=["number", "object"])
-def pair(request: pytest.FixtureRequest, backend: str) -> Any:
+def pair(request: pytest.FixtureRequest, backend: str) -> Iterator[Any]:
     """A value with and one without a type code, both 10."""
-    return SharedValue(10, "i" if request.param == "number" else None, backend=backend)
+    with SharedValue(10, "i" if request.param == "number" else None, backend=backend) as value:
+        yield value
 
 
 def test_the_value_of_the_handle_is_read_only(pair: Any) -> None:

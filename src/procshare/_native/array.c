@@ -18,15 +18,16 @@
 /* Copy *data* into the file: pages come into being filled, which is cheaper than zeroing and faulting them. */
 static int write_payload(seg_t *seg, const char *data, uint64_t length) {
     int error = 0;
+    uint64_t done = 0;
     Py_BEGIN_ALLOW_THREADS
-    for (uint64_t done = 0; done < length && error == 0;) {
+    while (done < length && error == 0) {
         uint64_t step = length - done < WRITE_STEP ? length - done : WRITE_STEP;
         ssize_t n = pwrite(seg->fd, data + done, step, (off_t)(seg->payload + done));
         if (n > 0) done += (uint64_t)n;
         else if (n == 0 || errno != EINTR) error = n == 0 ? ENOSPC : errno;
     }
     Py_END_ALLOW_THREADS
-    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
     if (error != 0) return raise_os(error, seg->name), -1;
     return 0;
 }
@@ -75,11 +76,12 @@ static PyObject *memory(PyObject *self, PyObject *unused) {
 
 /* ---- the lock and the sequence ---- */
 
-static int begin(handle_t *h, int64_t timeout, bool repairing) {
+/* The hold, or NULL with an exception. It outlives the handle, which another thread may close while we wait. */
+static hold_t *begin(handle_t *h, int64_t timeout, bool repairing) {
     hold_t *hold;
-    if (h->seg == NULL) return raise_closed(), -1;
-    if ((hold = handle_hold(h)) == NULL || lock_acquire(hold, timeout) < 0) return -1;
-    if (hold->depth > 1) return 0;
+    if (h->seg == NULL) return raise_closed();
+    if ((hold = handle_hold(h)) == NULL || lock_acquire(hold, timeout) < 0) return NULL;
+    if (hold->depth > 1) return hold;
     slot_t *slot = hold->slot;
     int64_t sequence = atomic_load(&slot->word);
     bool proceed = atomic_load(&hold->seg->header->flags) & SEG_PROCEED;
@@ -87,13 +89,13 @@ static int begin(handle_t *h, int64_t timeout, bool repairing) {
         const char *name = hold->seg->name;
         raise_named("OwnerDied", name, "");
         lock_release(hold, false);
-        return -1;
+        return NULL;
     }
     atomic_store(&slot->word, (sequence & 1) ? sequence + 2 : sequence + 1);
     atomic_thread_fence(memory_order_seq_cst);
     atomic_store_explicit(&slot->since, (uint64_t)coarse_ns(), memory_order_relaxed);
     FAULT(array_marked);
-    return 0;
+    return hold;
 }
 
 static void end(hold_t *hold) {
@@ -106,20 +108,61 @@ static void end(hold_t *hold) {
     lock_release(hold, true);
 }
 
-static PyObject *lock(PyObject *self, PyObject *timeout) {
+/* The guard of locked(). In C because a signal handler that raises between the lines of a Python __enter__ or __exit__
+ * would leave the lock taken. It may be entered again, also inside itself. */
+typedef struct {
+    PyObject_HEAD
+    handle_t *handle;
+    PyObject *live;
+    hold_t *hold; /* while entered > 0; the block's own reference to the segment keeps it */
+    int64_t timeout;
+    uint64_t block; /* which of its hold's */
+    uint32_t entered, epoch;
+} block_t;
+
+/* _block(live, timeout): a context manager that yields *live*. */
+static PyObject *block(PyObject *self, PyObject *args) {
+    PyObject *live, *timeout;
     int64_t ns;
-    if (parse_timeout(timeout, &ns) < 0 || begin((handle_t *)self, ns, false) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "OO", &live, &timeout) || parse_timeout(timeout, &ns) < 0) return NULL;
+    block_t *new = (block_t *)PyType_GenericAlloc(process.types.block, 0);
+    if (new == NULL) return NULL;
+    new->handle = (handle_t *)Py_NewRef(self);
+    new->live = Py_NewRef(live);
+    new->timeout = ns;
+    return (PyObject *)new;
+}
+
+static PyObject *block_enter(PyObject *op, PyObject *unused) {
+    (void)unused;
+    block_t *self = (block_t *)op;
+    hold_t *hold = begin(self->handle, self->timeout, false);
+    if (hold == NULL) return NULL;
+    if (hold->blocks != self->block || self->epoch != process.epoch) self->entered = 0; /* left over from a hold that was ended */
+    self->hold = hold;
+    self->block = hold->blocks;
+    self->epoch = process.epoch;
+    self->entered++;
+    return Py_NewRef(self->live);
+}
+
+/* Silent if the hold was ended already, by close() or by a fork. */
+static PyObject *block_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args, (void)nargs;
+    block_t *self = (block_t *)op;
+    if (self->entered == 0) Py_RETURN_NONE;
+    self->entered--;
+    if (self->epoch == process.epoch && held_here(self->hold) && self->block == self->hold->blocks) end(self->hold);
     Py_RETURN_NONE;
 }
 
-/* _unlock(): False if the block was ended already, by close() or by a fork. */
-static PyObject *unlock(PyObject *self, PyObject *unused) {
-    (void)unused;
-    handle_t *h = (handle_t *)self;
-    hold_t *hold = h->seg ? hold_if_any(h) : NULL;
-    if (hold == NULL || !held_here(hold)) Py_RETURN_FALSE;
-    end(hold);
-    Py_RETURN_TRUE;
+static void block_dealloc(PyObject *op) {
+    block_t *self = (block_t *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    Py_XDECREF((PyObject *)self->handle);
+    Py_XDECREF(self->live);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
 }
 
 static PyObject *recover(PyObject *self, PyObject *unused) {
@@ -128,7 +171,7 @@ static PyObject *recover(PyObject *self, PyObject *unused) {
     if (h->seg == NULL) return raise_closed();
     hold_t *hold = handle_hold(h);
     if (hold == NULL) return NULL;
-    if (!held_here(hold) && begin(h, -1, true) == 0) end(hold);
+    if (!held_here(hold) && begin(h, -1, true) != NULL) end(hold);
     if (PyErr_Occurred()) return NULL;
     Py_RETURN_NONE;
 }
@@ -153,9 +196,8 @@ static PyObject *store(PyObject *self, PyObject *data) {
         PyBuffer_Release(&view);
         return PyErr_Format(PyExc_ValueError, "expected %llu bytes", (unsigned long long)h->seg->payload_size);
     }
-    int done = begin(h, -1, false);
-    if (done == 0) {
-        hold_t *hold = h->hold;
+    hold_t *hold = begin(h, -1, false);
+    if (hold != NULL) {
         char *to = hold->seg->base + hold->seg->payload;
         size_t half = (size_t)view.len / 2;
         Py_BEGIN_ALLOW_THREADS
@@ -166,14 +208,14 @@ static PyObject *store(PyObject *self, PyObject *data) {
         end(hold);
     }
     PyBuffer_Release(&view);
-    if (done < 0) return NULL;
+    if (hold == NULL) return NULL;
     Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
     {"_create", create, METH_VARARGS, NULL}, {"_meta", meta, METH_NOARGS, NULL},
-    {"_memory", memory, METH_NOARGS, NULL},  {"_lock", lock, METH_O, NULL},
-    {"_unlock", unlock, METH_NOARGS, NULL},  {"_sequence", sequence, METH_NOARGS, NULL},
+    {"_memory", memory, METH_NOARGS, NULL},  {"_block", block, METH_VARARGS, NULL},
+    {"_sequence", sequence, METH_NOARGS, NULL},
     {"_store", store, METH_O, NULL},         {"recover", recover, METH_NOARGS, "After OwnerDied: declare the contents good again."},
     {NULL, NULL, 0, NULL},
 };
@@ -181,3 +223,13 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {{Py_tp_methods, methods}, {0, NULL}};
 
 PyType_Spec array_spec = {"procshare._native.Array", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+static PyMethodDef block_methods[] = {
+    {"__enter__", block_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))block_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot block_slots[] = {{Py_tp_dealloc, block_dealloc}, {Py_tp_methods, block_methods}, {0, NULL}};
+
+PyType_Spec block_spec = {"procshare._native.Block", sizeof(block_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, block_slots};

@@ -93,14 +93,15 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     return true;
 }
 
-/* If nobody is attached to *name* and nothing keeps it, unlink it. 1: done. 0: somebody is, or it is not there or not
- * ours. Never an exception. */
-int segment_reap(const char *name) {
+/* If nobody is attached to *name* and nothing keeps it (handed over counts only if not *in_flight*), unlink it. 1: done.
+ * 0: somebody is, or it is not there or not ours. Never an exception. */
+int segment_reap(const char *name, bool in_flight) {
     struct stat st;
     header_t h;
     int fd = open_checked(name, &st), done = 0;
     if (fd >= 0 && read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
-        if (read_header(fd, name, &st, &h) == 0 && is_garbage(fd, &h)) done = unlink_held(fd, name, &h);
+        if (read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
+            done = unlink_held(fd, name, &h);
         seat_drop_all(fd);
     }
     if (fd >= 0) close(fd);
@@ -116,9 +117,13 @@ static seg_t *mapped_already(const struct stat *st) {
 
 static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, const char *name) {
     seg_t *seg = calloc(1, sizeof *seg);
-    if (seg == NULL) return (seg_t *)PyErr_NoMemory();
+    if (seg == NULL || (seg->open = calloc((size_t)h->slots + 1, sizeof *seg->open)) == NULL) {
+        free(seg);
+        return (seg_t *)PyErr_NoMemory();
+    }
     seg->base = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (seg->base == MAP_FAILED) {
+        free(seg->open);
         free(seg);
         return raise_os(errno, name);
     }
@@ -161,6 +166,7 @@ static int settle(seg_t *seg, header_t *h) {
 static void discard(seg_t *seg) {
     munmap(seg->base, seg->size);
     close(seg->fd);
+    free(seg->open);
     free(seg);
 }
 

@@ -20,6 +20,7 @@ typedef struct {
     bool saved_dirty, inner;
     uint8_t state;
     uint32_t epoch;
+    uint64_t block; /* which of its hold's */
 } cell_t;
 
 static void retire(cell_t *self) {
@@ -82,7 +83,8 @@ static void *dead(void) {
 }
 
 static bool usable(const cell_t *self) {
-    return self->state == OPEN && self->epoch == process.epoch && atomic_load_explicit(&self->hold->thread, memory_order_relaxed) != 0;
+    return self->state == OPEN && self->epoch == process.epoch && self->block == self->hold->blocks &&
+           atomic_load_explicit(&self->hold->thread, memory_order_relaxed) != 0;
 }
 
 static PyObject *cell_enter(PyObject *op, PyObject *unused) {
@@ -94,6 +96,7 @@ static PyObject *cell_enter(PyObject *op, PyObject *unused) {
     hold_t *hold = handle_hold(h);
     if (hold == NULL || lock_acquire(hold, self->timeout) < 0) return NULL;
     self->hold = hold;
+    self->block = hold->blocks;
     self->inner = hold->depth > 1;
     if (self->inner) {
         self->saved = hold->pending;

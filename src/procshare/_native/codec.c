@@ -62,8 +62,20 @@ static int does_not_fit(uint8_t code, PyObject *obj) {
     return -1;
 }
 
+/* obj as an int. NumPy's bool, which alone of its integers has no __index__, will do for '?'. */
+static PyObject *as_integer(char code, PyObject *obj) {
+    if (code == '?' && !PyIndex_Check(obj)) {
+        PyObject *name = PyType_GetName(Py_TYPE(obj));
+        bool is_bool = name != NULL && (PyUnicode_CompareWithASCIIString(name, "bool") == 0 ||
+                                        PyUnicode_CompareWithASCIIString(name, "bool_") == 0);
+        Py_XDECREF(name);
+        if (is_bool) return PyBool_FromLong(PyObject_IsTrue(obj));
+    }
+    return PyNumber_Index(obj);
+}
+
 static int encode_integer(const integer_t *type, PyObject *obj, int64_t *bits) {
-    PyObject *number = PyNumber_Index(obj);
+    PyObject *number = as_integer(type->code, obj);
     if (number == NULL) return -1;
     int overflow = 0;
     long long n = PyLong_AsLongLongAndOverflow(number, &overflow);

@@ -61,19 +61,19 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
     hold_t *hold = NULL;
     int done;
     *old = atomic_load(&slot->word);
-    if (UNLIKELY(*old == COUNTER_LOCKED)) {
-        if ((hold = handle_hold(h)) == NULL) return -1;
-        if (held_here(hold)) { /* inside this thread's own block: join it */
-            *old = hold->pending;
-            if ((done = step(op, *old, arg, expected, new)) == 1) hold->pending = *new;
-            return done;
-        }
-        if (lock_acquire(hold, -1) < 0) return -1;
-        slot_recover(slot); /* only a damaged segment is marked and unlocked */
-        slot = hold->slot;
-        *old = atomic_load(&slot->word);
-    }
     do {
+        if (UNLIKELY(*old == COUNTER_LOCKED && hold == NULL)) { /* already, or since the last attempt */
+            if ((hold = handle_hold(h)) == NULL) return -1;
+            if (held_here(hold)) { /* inside this thread's own block: join it */
+                *old = hold->pending;
+                if ((done = step(op, *old, arg, expected, new)) == 1) hold->pending = *new;
+                return done;
+            }
+            if (lock_acquire(hold, -1) < 0) return -1;
+            slot_recover(slot); /* only a damaged segment is marked and unlocked */
+            slot = hold->slot;
+            *old = atomic_load(&slot->word);
+        }
         done = step(op, *old, arg, expected, new);
     } while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new));
     if (done == 1) {

@@ -21,6 +21,7 @@ static void take_place(handle_t *h, seg_t *seg, uint32_t index) {
     h->slot = segment_slot(seg, index);
     h->generation = atomic_load(&h->slot->generation);
     h->word = &h->slot->word;
+    seg->open[index]++;
 }
 
 /* Space for a new object, without a name yet; what it holds is for the caller to fill in before handle_publish(). */
@@ -49,6 +50,7 @@ static void let_go(handle_t *h) {
     if (seg == NULL) return;
     bool give_back = mine(h) && !h->exported && h->index > 0;
     uint32_t index = h->index;
+    seg->open[index]--;
     h->word = NULL;
     h->seg = NULL;
     h->slot = NULL;
@@ -160,6 +162,16 @@ static PyObject *get_segment(PyObject *self, void *unused) {
     return export_now((handle_t *)self) < 0 ? NULL : Py_NewRef(((handle_t *)self)->segment);
 }
 
+/* _label(): the name, for messages; it exports nothing. */
+static PyObject *method_label(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    char text[OBJECT_NAME_ROOM];
+    if (h->seg == NULL) return raise_closed();
+    object_name(h->seg, h->slot, text);
+    return PyUnicode_FromString(text);
+}
+
 static PyObject *get_closed(PyObject *self, void *unused) {
     (void)unused;
     return PyBool_FromLong(((handle_t *)self)->seg == NULL);
@@ -242,7 +254,10 @@ static PyObject *method_await_change(PyObject *self, PyObject *args) {
 }
 
 static PyObject *method_want(PyObject *self, PyObject *persist) {
-    ((handle_t *)self)->wanted_flags = SEG_SHARED | (PyObject_IsTrue(persist) ? SEG_PERSIST : 0);
+    handle_t *h = (handle_t *)self;
+    uint32_t flags = SEG_SHARED | (PyObject_IsTrue(persist) ? SEG_PERSIST : 0);
+    if (h->seg == NULL) h->wanted_flags = flags;
+    else if (atomic_load(&h->seg->header->flags) & SEG_SHARED) atomic_fetch_or(&h->seg->header->flags, flags);
     Py_RETURN_NONE;
 }
 
@@ -277,6 +292,7 @@ static PyMethodDef methods[] = {
     {"_attach_to", attach_to, METH_VARARGS | METH_CLASS, NULL},
     {"_watch", method_watch, METH_NOARGS, NULL},
     {"_await_change", method_await_change, METH_VARARGS, NULL},
+    {"_label", method_label, METH_NOARGS, NULL},
     {"_want", method_want, METH_O, NULL},
     {"close", method_close, METH_NOARGS, "Let go in this process. Idempotent."},
     {"unlink", method_unlink, METH_NOARGS, "Destroy the object for everyone. Idempotent."},

@@ -30,6 +30,12 @@ static bool plausible(seg_t *seg, uint64_t offset, unsigned order) {
     return offset >= seg->size && (offset & (length - 1)) == 0 && segment_at(seg, offset, length) != NULL;
 }
 
+/* Give the pages of an extent back, all but the first, where the list's link is. */
+static void punch(seg_t *seg, uint64_t offset, uint64_t length) {
+    if (length <= PAGE || segment_fd(seg) < 0) return;
+    fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset + PAGE), (off_t)(length - PAGE));
+}
+
 static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
     header_t *h = seg->header;
     uint64_t first = atomic_load(&h->heap_free[order]), length = (uint64_t)1 << order;
@@ -38,7 +44,7 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
         atomic_store(&h->heap_free[order], 0);
         return 0;
     }
-    if (order >= PUNCHED && segment_reserve(seg, first, length) < 0) return -1;
+    if (order >= PUNCHED && segment_reserve(seg, first, length) < 0) return punch(seg, first, length), -1;
     uint64_t next;
     memcpy(&next, segment_at(seg, first, length), sizeof next);
     atomic_store(&h->heap_free[order], next);
@@ -57,7 +63,7 @@ static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
     }
     uint64_t start = (end + length - 1) & ~(length - 1);
     FAULT(segment_reserving);
-    if (segment_reserve(seg, start, length) < 0) return -1;
+    if (segment_reserve(seg, start, length) < 0) return punch(seg, start, length), -1;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);
     *offset = start;
@@ -72,8 +78,10 @@ int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order) {
         return -1;
     }
     if (lock_word_acquire(seg, &seg->header->heap_lock, -1, NULL) < 0) return -1;
+    seg->heap_busy = true;
     int got = pop(seg, *order, offset);
     if (got == 0) got = extend(seg, *order, offset);
+    seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
     return got < 0 ? -1 : 0;
 }
@@ -82,9 +90,7 @@ int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order) {
  * lock is not to be had at once, the extent is lost until the segment is gone. */
 void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (order < SMALLEST || order >= HEAP_CLASSES || !plausible(seg, offset, order)) return;
-    if (order >= PUNCHED && segment_fd(seg) >= 0)
-        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset + PAGE),
-                  (off_t)(((uint64_t)1 << order) - PAGE));
+    if (order >= PUNCHED) punch(seg, offset, (uint64_t)1 << order);
     if (!lock_word_try(seg, &seg->header->heap_lock)) return;
     uint64_t next = atomic_load(&seg->header->heap_free[order]);
     memcpy(segment_at(seg, offset, (uint64_t)1 << order), &next, sizeof next);

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LEAVING 1 /* no thread's address: a hold that is being abandoned */
+
 static pthread_key_t exit_key;
 _Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
 
@@ -52,13 +54,24 @@ static int timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
     return -1;
 }
 
+/* Whether somebody has a lock whose word is *seen*. Our own token counts only while a thread of ours has it: a damaged word
+ * may name us, and we would wait for ourselves. (A hold begins and ends with the GIL held, but for lock_abandon().) */
+static bool holder_alive(seg_t *seg, uint32_t seen, const slot_t *slot) {
+    if (!seat_alive(seg, seen)) return false;
+    if ((seen & ~LOCK_WAITERS) != seg->token) return true;
+    if (slot == NULL) return seg->heap_busy;
+    size_t index = slot == &seg->header->root ? 0 : (size_t)(slot - (const slot_t *)(seg->base + HEADER_SIZE)) + 1;
+    const hold_t *hold = seg->holds ? seg->holds[index] : NULL;
+    return hold != NULL && atomic_load(&hold->thread) != 0;
+}
+
 static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
     int64_t start = now_ns(), left = timeout;
     uint32_t bit = 0; /* once we slept there may be other sleepers, so we take it with the bit set */
     for (bool spun = false;;) {
         uint32_t seen = 0;
         if (atomic_compare_exchange_strong(word, &seen, seg->token | bit)) return 0;
-        if (!seat_alive(seg, seen)) {
+        if (!holder_alive(seg, seen, slot)) {
             if (!atomic_compare_exchange_strong(word, &seen, seg->token | LOCK_WAITERS)) continue;
             FAULT(lock_taken_over);
             return 0;
@@ -147,6 +160,7 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     if (lock_word_acquire(hold->seg, &hold->slot->lock, timeout, hold->slot) < 0) return -1;
     atomic_store_explicit(&hold->thread, this_thread(), memory_order_relaxed);
     hold->depth = 1;
+    hold->blocks++;
     hold_stage(hold, false);
     Py_CLEAR(hold->record); /* left by a thread that exited inside its block */
     enlist(hold);
@@ -172,8 +186,10 @@ void lock_abandon(hold_t *hold) {
     slot_recover(hold->slot);
     delist(hold);
     hold->depth = 0;
-    atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
+    uintptr_t leaving = LEAVING;
+    atomic_store(&hold->thread, leaving);
     lock_word_release(&hold->slot->lock);
+    atomic_compare_exchange_strong(&hold->thread, &leaving, 0); /* unless another thread has the lock by now */
 }
 
 static void thread_exits(void *unused) {

@@ -43,10 +43,11 @@ static PyObject *specialize(PyObject *module, PyObject *cls) {
     return Py_NewRef(cls);
 }
 
+/* reap(name): unlink a segment to which nobody is attached, also one that was handed over and not attached since. */
 static PyObject *reap(PyObject *module, PyObject *name) {
     (void)module;
     const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    return text == NULL ? NULL : PyBool_FromLong(segment_reap(text));
+    return text == NULL ? NULL : PyBool_FromLong(segment_reap(text, true));
 }
 
 static PyObject *inspect(PyObject *module, PyObject *name) {
@@ -58,8 +59,13 @@ static PyObject *inspect(PyObject *module, PyObject *name) {
 /* leave_all(): this process is about to exit. What it owns goes; of the rest it is perhaps the last one out. */
 static PyObject *leave_all(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
-    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+    for (seg_t *seg = process.segments, *next; seg != NULL; seg = next) {
+        segment_ref(seg); /* leaving may run Python, and that may collect handles */
+        if (seg->born != NULL) slab_end(seg);
         if (seg->handles > 0) segment_leave(seg);
+        next = seg->next;
+        segment_unref(seg);
+    }
     Py_RETURN_NONE;
 }
 
@@ -81,7 +87,7 @@ static int add_types(PyObject *module) {
     return (t->handle = add_type(module, &handle_spec, NULL)) && (t->counter = add_type(module, &counter_spec, t->handle)) &&
                    (t->value = add_type(module, &value_spec, t->handle)) &&
                    (t->array = add_type(module, &array_spec, t->handle)) && (t->cell = add_type(module, &cell_spec, NULL)) &&
-                   (t->view = add_type(module, &view_spec, NULL))
+                   (t->block = add_type(module, &block_spec, NULL)) && (t->view = add_type(module, &view_spec, NULL))
                ? 0
                : -1;
 }

@@ -30,6 +30,7 @@ typedef struct hold {
     slot_t *slot;
     _Atomic uintptr_t thread; /* 0: nobody here */
     uint32_t depth;
+    uint64_t blocks;           /* counts first holds, so that a guard knows its own from a later one */
     bool dirty;                /* something is staged; counted in process.staged */
     int64_t pending;           /* the block's word, not yet committed */
     PyObject *record;          /* or the block's encoded record, bytes; its tag is then in `pending` */
@@ -51,8 +52,9 @@ struct seg {
     char *chunk[CHUNKS]; /* chunk i maps [size << i, size << (i + 1)) of the file */
     int seat;
     uint32_t token; /* my lock word */
-    bool owner, exported, unlinked;
+    bool owner, exported, unlinked, heap_busy; /* heap_busy: a thread of ours has the heap lock */
     hold_t **holds; /* by slot index; the root slot is index 0 */
+    uint32_t *open; /* likewise: this process's handles */
     char name[NAME_ROOM];
     /* of a slab that this process allocates from */
     seg_t *next_slab;
@@ -80,7 +82,7 @@ typedef struct {
 } handle_t;
 
 typedef struct {
-    PyTypeObject *handle, *counter, *value, *array, *cell, *view;
+    PyTypeObject *handle, *counter, *value, *array, *cell, *block, *view;
 } types_t;
 
 typedef struct {
@@ -126,7 +128,7 @@ void segment_unlink_name(seg_t *seg);
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
 bool segment_in_flight(const seg_t *seg);
-int segment_reap(const char *name);
+int segment_reap(const char *name, bool in_flight);
 int segment_start_process(void);
 PyObject *segment_inspect(const char *name);
 slot_t *segment_slot(seg_t *seg, uint32_t index);
@@ -157,6 +159,7 @@ int slab_take(seg_t **seg, uint32_t *index);
 void slab_hand_over(seg_t *seg, uint32_t index);
 void slab_give_back(seg_t *seg, uint32_t index);
 void slab_forget(seg_t *seg);
+void slab_end(seg_t *seg);
 void slab_parent_forked(void);
 
 /* lock.c */
@@ -254,7 +257,7 @@ int counter_encode(PyObject *obj, int64_t *n);
 int64_t counter_mark(slot_t *slot);
 PyObject *value_read(handle_t *h);
 PyObject *view_make(seg_t *seg);
-extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, view_spec;
+extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, block_spec, view_spec;
 extern PyMethodDef counter_methods[], value_methods[];
 extern PyGetSetDef counter_getset[], value_getset[];
 void value_prepare(void);

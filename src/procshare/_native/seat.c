@@ -28,13 +28,23 @@ static int range_lock(int fd, short type, uint32_t seat, uint32_t count) {
 
 static seat_t *seat_at(seg_t *seg, uint32_t seat) { return (seat_t *)(seg->base + SEATS_OFFSET) + seat; }
 
-/* Sit down: 0; -1 with errno EAGAIN if all seats are taken, by others or by one who is about to unlink. */
+/* Whether to try a seat again that could not be had: it is free by now, or was one of all that somebody holds who looks
+ * whether it is alone. Not if a process sits there. */
+static bool worth_another_try(int fd, uint32_t seat, int *patience) {
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SEAT_LOCK_BASE + seat, .l_len = 1};
+    if (fcntl(fd, F_OFD_GETLK, &range) < 0 || (range.l_type != F_UNLCK && range.l_len == 1) || --*patience < 0) return false;
+    if (range.l_type != F_UNLCK) usleep(100);
+    return true;
+}
+
+/* Sit down: 0; -1 with errno EAGAIN if all seats are taken. */
 int seat_take(seg_t *seg) {
     if (segment_fd(seg) < 0) {
         errno = EBADF;
         return -1;
     }
     uint32_t hint = atomic_fetch_add_explicit(&seg->header->seat_hint, 1, memory_order_relaxed);
+    int patience = 10000;
     for (uint32_t i = 0; i < SEAT_COUNT; i++) {
         uint32_t seat = (hint + i) % SEAT_COUNT;
         if (range_lock(seg->fd, F_WRLCK, seat, 1) == 0) {
@@ -49,6 +59,7 @@ int seat_take(seg_t *seg) {
             return 0;
         }
         if (errno != EAGAIN && errno != EACCES) return -1;
+        if (worth_another_try(seg->fd, seat, &patience)) i--;
     }
     errno = EAGAIN;
     return -1;
@@ -109,6 +120,8 @@ static void fork_child(void) {
         seg->exported = false;
         seg->born = NULL;
         seg->next_slab = NULL;
+        for (uint32_t i = 0; i <= seg->slots; i++) /* a child that inherits a handed-over object has attached to it */
+            if (seg->open[i] > 0) atomic_fetch_and(&segment_slot(seg, i)->flags, (uint8_t)~SLOT_IN_FLIGHT);
     }
     segment_remap_child();
 }

@@ -88,6 +88,7 @@ static void release_mapping(seg_t *seg) {
     if (segment_fd(seg) >= 0) close(seg->fd);
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
+    free(seg->open);
     free(seg->spares);
     free(seg->born);
     free(seg->slot_exported);
@@ -129,8 +130,9 @@ int segment_start_process(void) {
 /* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later. */
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     int error = segment_fd(seg) < 0 ? EBADF : 0;
+    uint64_t done = 0;
     Py_BEGIN_ALLOW_THREADS
-    for (uint64_t done = 0; done < length && error == 0;) {
+    while (done < length && error == 0) {
         uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
         if (fallocate(seg->fd, 0, (off_t)(offset + done), (off_t)step) == 0)
             done += step;
@@ -138,7 +140,7 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
             error = errno;
     }
     Py_END_ALLOW_THREADS
-    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
     if (error != 0) return raise_os(error, seg->name), -1;
     return 0;
 }
@@ -196,7 +198,10 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
 seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve) {
     if (segment_start_process() < 0) return NULL;
     seg_t *seg = calloc(1, sizeof *seg);
-    if (seg == NULL) return (seg_t *)PyErr_NoMemory();
+    if (seg == NULL || (seg->open = calloc((size_t)slots + 1, sizeof *seg->open)) == NULL) {
+        free(seg);
+        return (seg_t *)PyErr_NoMemory();
+    }
     seg->fd = seg->seat = -1;
     seg->kind = kind;
     seg->slots = slots;
@@ -297,7 +302,7 @@ int segment_publish(seg_t *seg, const char *name) {
         if (link_file(seg) == 0) break;
         int error = errno;
         if (error == EEXIST && segment_names(seg, seg->name)) break; /* a forked relative was faster */
-        if (error == EEXIST && tries == 0 && segment_reap(seg->name) == 1) continue;
+        if (error == EEXIST && tries == 0 && segment_reap(seg->name, false) == 1) continue;
         atomic_fetch_and(&seg->header->flags, ~(uint32_t)SEG_LINKED);
         unregister_name(seg);
         if (error == EEXIST) raise_named("AlreadyExists", seg->name, "");

@@ -29,7 +29,7 @@ void store_init(seg_t *seg, slot_t *slot) {
 }
 
 static char *buffer_at(seg_t *seg, uint64_t buffer) {
-    if ((buffer & 63) < 5 || (buffer & 63) >= 48) return NULL;
+    if ((buffer & 63) < 5 || (buffer & 63) >= 48 || (buffer >> 6) % 8 != 0) return NULL;
     return segment_at(seg, buffer >> 6, capacity(buffer));
 }
 

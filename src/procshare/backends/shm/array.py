@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from procshare.backends.shm.core import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -173,12 +174,12 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
             try:
                 value = self._snapshot(left)
             except LockTimeout:
-                raise WaitTimeout(self.name, time.monotonic() - start) from None
+                raise WaitTimeout(self._label(), time.monotonic() - start) from None
             if predicate(value):
                 return value
             waited = time.monotonic() - start
             if timeout is not None and waited >= timeout:
-                raise WaitTimeout(self.name, waited)
+                raise WaitTimeout(self._label(), waited)
             self._await_change(token, None if timeout is None else timeout - waited)
 
     def __len__(self) -> int:
@@ -201,8 +202,8 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
 
     # ---- writing ----
 
-    def locked(self, timeout: float | None = None) -> Block[ScalarT]:
-        return Block(self, timeout)
+    def locked(self, timeout: float | None = None) -> AbstractContextManager[npt.NDArray[ScalarT]]:
+        return self._block(self.array, timeout)
 
     def set(self, value: Any) -> None:
         array = to_array(value, self.dtype)
@@ -214,28 +215,6 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
         with self.locked() as live:
             self.set(fn(live.copy()))
             return live.copy()
-
-
-class Block(Generic[ScalarT]):
-    """The guard of an array's `locked()`: yields the live array."""
-
-    __slots__ = ("_array", "_timeout")
-
-    def __init__(self, array: ShmArray[ScalarT], timeout: float | None) -> None:
-        self._array = array
-        self._timeout = timeout
-
-    def __enter__(self) -> npt.NDArray[ScalarT]:
-        self._array._lock(self._timeout)
-        return self._array.array
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._array._unlock()
 
 
 # ---- elements and their type, as bytes ----

@@ -32,9 +32,13 @@ class ShmShared(Shared[T]):
 
         while True:  # each turn that fails means that another process made or removed it in between
             try:
-                return cls._attach(name)
+                attached: Any = cls._attach(name)
             except NotFound:
                 made: Any = cls.__new__(cls)
+            else:
+                attached._want(persist)  # whoever asks that it stay gets it
+                found: Self = attached
+                return found
             made._want(persist)
             try:
                 made.__init__(*args, name=name, **kwargs)
@@ -67,5 +71,5 @@ class ShmShared(Shared[T]):
                 return value
             waited = time.monotonic() - start
             if timeout is not None and waited >= timeout:
-                raise WaitTimeout(self.name, waited)
+                raise WaitTimeout(native._label(), waited)
             native._await_change(token, None if timeout is None else timeout - waited)

@@ -17,6 +17,7 @@ from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatc
 from procshare._segments import SegmentInfo
 from procshare.backends import implementation
 from procshare.backends.shm.core import native
+from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
     from procshare._shared import Handle
@@ -55,6 +56,8 @@ def locate(name: object) -> tuple[str, int, int]:
     if place:
         index, _, generation = place.partition(".")
         if not (index.isdecimal() and generation.isdecimal() and len(place) < 22):
+            raise NotFound(name)
+        if max(int(index), int(generation)) >> 32:
             raise NotFound(name)
         return segment, int(index), int(generation)
     if name.startswith(("procshare-", f"procshare.{os.geteuid()}.")):
@@ -103,14 +106,15 @@ def register(name: str) -> None:
     """Make the resource tracker of this process tree responsible for a name."""
     from multiprocessing import resource_tracker
 
-    resource_tracker.register(f"/{name}", "shared_memory")
+    with tracking():
+        resource_tracker.register(f"/{name}", "shared_memory")
 
 
 def unregister(name: str) -> None:
     """Take a name off the resource tracker, which must have it."""
     from multiprocessing import resource_tracker
 
-    resource_tracker.unregister(f"/{name}", "shared_memory")
+    release(lambda: resource_tracker.unregister(f"/{name}", "shared_memory"))
 
 
 def tracker_id() -> int:
@@ -139,13 +143,11 @@ def attach(name: str) -> Handle:
 
 
 def _interface(kind: str) -> type[Handle]:
-    import procshare
+    from procshare._array import SharedArray
+    from procshare._counter import SharedCounter
+    from procshare._value import SharedValue
 
-    interfaces: dict[str, type[Handle]] = {
-        "counter": procshare.SharedCounter,
-        "value": procshare.SharedValue,
-        "array": procshare.SharedArray,
-    }
+    interfaces: dict[str, type[Handle]] = {"counter": SharedCounter, "value": SharedValue, "array": SharedArray}
     return interfaces[kind]
 
 
@@ -191,7 +193,9 @@ def _describe(name: str) -> list[SegmentInfo]:
     attached = tuple(sorted(set(pids)))
     if KINDS[number] == "slab":
         listed = [
-            SegmentInfo(f"{name}#{slot}.{generation}", name, KINDS[kind], SLOT_SIZE, owner, attached, holder or None, persist)
+            SegmentInfo(
+                f"{name}#{slot}.{generation}", name, KINDS[kind], SLOT_SIZE, owner, attached, holder or None, persist
+            )
             for slot, generation, kind, holder in objects
             if kind in KINDS
         ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from procshare._errors import LockTimeout, WaitTimeout
-from procshare.backends.stdlib.tracker import release, tracking
+from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def keep_for_child(popen: object, thing: object) -> None:
 
 
 def poll(read: Callable[[float | None], T], predicate: Callable[[T], bool], timeout: float | None, name: str) -> T:
-    """Look until *predicate* holds, ever less often, down to 50 times a second: the stdlib cannot sleep for a change."""
+    """Look until *predicate* holds, ever less often, down to 50 times a second: the stdlib can sleep for no change."""
     started, pause, left = time.monotonic(), 0.0002, timeout
     while True:
         try:

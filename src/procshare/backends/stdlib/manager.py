@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import threading
 import weakref
-from contextlib import contextmanager
 from multiprocessing import util
+from multiprocessing.managers import SyncManager
 from typing import TYPE_CHECKING, Any
 
 from procshare._errors import NotFound
@@ -19,8 +20,8 @@ from procshare.backends.stdlib.handle import unsupported
 from procshare.backends.stdlib.locking import Hold, new_hold
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from multiprocessing.managers import SyncManager, ValueProxy
+    from collections.abc import Callable
+    from multiprocessing.managers import ValueProxy
 
 _started: tuple[int, weakref.ref[SyncManager]] | None = None
 _alive: weakref.WeakSet[PickleStore] = weakref.WeakSet()
@@ -44,22 +45,21 @@ class ProxyStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.anchor,)
 
-    @contextmanager
-    def _talking(self) -> Generator[None]:
+    def _ask(self, method: Callable[..., Any], *args: Any) -> Any:
         if self._pid != os.getpid():  # it would read the answers to its parent's questions
             unsupported("use a managed value in a process forked without multiprocessing")
         try:
-            yield
-        except (EOFError, OSError) as error:
-            raise NotFound("a managed value", "the manager process that held it has ended") from error
+            return method(*args)
+        except (EOFError, OSError):
+            pass
+        # Not raised in the `except` block: the error's frames hold buffers that Python 3.12 cannot collect in a cycle.
+        raise NotFound("a managed value", "the manager process that held it has ended")
 
     def load(self) -> Any:
-        with self._talking():
-            return self.anchor.get()
+        return self._ask(self.anchor.get)
 
     def save(self, stored: Any) -> None:
-        with self._talking():
-            self.anchor.set(stored)
+        self._ask(self.anchor.set, stored)
 
     def encode(self, value: Any) -> Any:
         return value
@@ -124,6 +124,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_parent=_keep_for_forked, after_in_child=_drop_inherited)
 
 
+def _end_with_parent() -> None:
+    """In the manager's process: stop it when its owner is gone, who may have had no time to say so."""
+    threading.Thread(target=_stop_after_parent, daemon=True).start()
+
+
+def _stop_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    server: Any = getattr(multiprocessing.current_process(), "_manager_server", None)
+    if server is None:
+        os._exit(1)
+    server.stop_event.set()
+
+
 def _manager(*, anew: bool = False) -> SyncManager:
     global _started
     pid, reference = _started or (0, None)
@@ -131,6 +146,7 @@ def _manager(*, anew: bool = False) -> SyncManager:
     if manager is None or anew:
         if multiprocessing.current_process().daemon:
             unsupported("hold an object without a type code in a daemonic process, which may start no manager")
-        manager = multiprocessing.Manager()
+        manager = SyncManager(ctx=multiprocessing.get_context())
+        manager.start(_end_with_parent)
         _started = os.getpid(), weakref.ref(manager)
     return manager

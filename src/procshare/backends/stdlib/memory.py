@@ -12,6 +12,7 @@ import errno
 import mmap
 import multiprocessing
 import os
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from multiprocessing import reduction, resource_tracker, util
@@ -19,7 +20,7 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 from procshare._errors import OutOfSharedMemory
-from procshare.backends.stdlib.tracker import release, tracking
+from procshare.backends.tracker import release, tracking
 
 LARGE = 1 << 16
 """Bytes from which on an array has a `SharedMemory` of its own."""
@@ -102,10 +103,8 @@ class MappedMemory:
 def unlink_segment(name: str) -> None:
     """Remove a POSIX shared memory by name and take it off the resource tracker; silent if it is gone."""
     path = name if name.startswith("/") else f"/{name}"
-    try:
+    with suppress(FileNotFoundError):
         import_module("_posixshmem").shm_unlink(path)  # what SharedMemory itself calls; it cannot without mapping
-    except FileNotFoundError:
-        pass
     # Registering again does nothing if it is registered; taking off what is not would print a traceback.
     with tracking():
         resource_tracker.register(path, "shared_memory")

@@ -103,9 +103,9 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
     def segment(self) -> str:
         """The `SharedMemory` of a large array; a small one has none and raises UnsupportedByBackend."""
         self._require_open()
-        if isinstance(self._memory, MappedMemory):
-            return self._memory.export()
-        unsupported(f"place an array of less than {LARGE} bytes in a segment of its own")
+        if not isinstance(self._memory, MappedMemory):
+            unsupported(f"place an array of less than {LARGE} bytes in a segment of its own")
+        return self._memory.export()
 
     def close(self) -> None:
         if not self._closed:
@@ -146,6 +146,8 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
             raise TypeError("None is no array; a function given to modify() returns the new contents")
         accepted: npt.NDArray[ScalarT] = to_array(value, self._view.dtype)
         if accepted.shape != self._view.shape:
+            if accepted.ndim > self._view.ndim:
+                raise ValueError(f"shape {accepted.shape} does not fit in shape {self._view.shape}")
             filled = np.empty_like(self._view)
             filled[...] = accepted  # as in any assignment, one row may stand for all of them
             return filled

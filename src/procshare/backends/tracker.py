@@ -1,7 +1,7 @@
 """Clean-up that talks to the stdlib's resource tracker, kept out of the tracker's own calls.
 
 A handle in a reference cycle is freed whenever Python collects garbage, which can be in the middle of a call to the
-tracker. Calling it again from there is a deadlock on Python 3.11 and a warning and a leak on 3.12. So what this backend
+tracker. Calling it again from there is a deadlock on Python 3.11 and a warning and a leak on 3.12. So what a backend
 has to release is put aside while one of its own calls is at work, and done at the end of that call.
 """
 

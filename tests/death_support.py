@@ -1,0 +1,96 @@
+"""Calls in threads and in raw forks, and small things that the tests of locks, deaths and forks ask."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from procshare import attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROMPT = 0.1  # seconds within which whoever waits for the dead goes on
+
+
+class Task(threading.Thread):
+    """A call in a thread: what it returned or raised, and when it did."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.outcome: Any = None
+        self.ended = float("inf")
+        self.start()
+
+    def run(self) -> None:
+        """Make the call."""
+        try:
+            self.outcome = self._call()
+        except Exception as error:  # noqa: BLE001 - looked at by the test
+            self.outcome = error
+        self.ended = time.monotonic()
+
+    def after(self, moment: float) -> float:
+        """Seconds between *moment* and its end, whatever its outcome."""
+        self.join(10)
+        assert not self.is_alive(), "it waits for ever"
+        return self.ended - moment
+
+    def result(self) -> Any:
+        """What it returned; raises what it raised."""
+        self.after(0)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Waiter(Task):
+    """A thread that waits until the object has a value, and is known to have begun to."""
+
+    def __init__(self, x: Any, wanted: object) -> None:
+        self._begun = threading.Event()
+
+        def is_wanted(value: object) -> bool:
+            self._begun.set()
+            return same(value, wanted)
+
+        super().__init__(lambda: x.wait_until(is_wanted, timeout=10))
+        assert self._begun.wait(10)
+
+
+def forked(call: Callable[[], object]) -> int:
+    """The exit code of a raw fork that makes the call and leaves by `os._exit`."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            call()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def another(x: Any) -> Any:
+    """One more handle on the same object, of this process."""
+    return attach(x.name)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, arrays included."""
+    return bool(np.array_equal(one, other))
+
+
+def never(_value: object) -> bool:
+    """A predicate that no value makes true."""
+    return False
+
+
+def check(truth: bool) -> None:
+    """Assert, in a lambda."""
+    assert truth

@@ -1,0 +1,167 @@
+"""The properties are worth something: a core with one mistake in it fails them.
+
+Each mutant is the C core with one passage replaced, compiled from a copy of its sources and put in a copy of the
+package. The named test must pass on an unchanged copy and fail on the mutant.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import procshare
+from procshare.backends import native_built
+
+TESTS = Path(__file__).parent
+SOURCES = TESTS.parent / "src" / "procshare" / "_native"
+COMPILER = shlex.split(sysconfig.get_config_var("CC") or "")
+FLAGS = ["-std=c11", "-O1", "-fPIC", "-fvisibility=hidden", f"-I{sysconfig.get_path('include')}"]
+
+# A failure is enough: no time for Hypothesis to look for a smaller one.
+PYTEST = """
+import sys
+import pytest
+from hypothesis import Phase, settings
+settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None)
+settings.load_profile("mutation")
+quiet = ["-q", "-x", "-p", "no:cacheprovider", "-W", "ignore:Module already imported"]
+sys.exit(pytest.main([*quiet, *sys.argv[1:]]))
+"""
+
+pytestmark = [
+    pytest.mark.skipif(not native_built(), reason="the compiled core is not installed"),
+    pytest.mark.skipif(not SOURCES.is_dir(), reason="the C sources are not here"),
+    pytest.mark.skipif(not COMPILER or shutil.which(COMPILER[0]) is None, reason="there is no C compiler"),
+]
+
+
+class Mutant(NamedTuple):
+    """One passage of one source file, what stands in its place, and the test that must notice."""
+
+    source: str
+    passage: str
+    replacement: str
+    caught_by: str
+
+
+TOTALS = "test_concurrent_changes_total_exactly[fork]"
+LOCKS = "test_concurrent_modifications_total_exactly[fork]"
+OVERFLOW = "test_a_counter_ends_where_it_should_or_stays"
+READERS = "test_no_reader_sees_half_of_a_value"
+WAKING = "test_a_change_wakes_who_waits_for_it"
+
+MUTANTS = {
+    "a counter without atomicity": Mutant(
+        "counter.c",
+        '#include "native.h"\n',
+        '#include "native.h"\n'
+        "#include <sched.h>\n"
+        "#undef atomic_compare_exchange_weak\n"
+        "#define atomic_compare_exchange_weak(word, old, new) (sched_yield(), atomic_store(word, new), true)\n",
+        TOTALS,
+    ),
+    "a counter that looks for a block only once": Mutant(
+        "counter.c",
+        "    } while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new));\n",
+        "        extern int usleep(unsigned);\n"
+        "        usleep(1);\n"
+        "        while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new))\n"
+        "            done = step(op, *old, arg, expected, new);\n"
+        "    } while (false);\n",
+        TOTALS,
+    ),
+    "a counter that wraps": Mutant(
+        "counter.c",
+        "__builtin_add_overflow(old, n, &new)",
+        "(new = (int64_t)((uint64_t)old + (uint64_t)n), false)",
+        OVERFLOW,
+    ),
+    "a lock that never excludes": Mutant(
+        "lock.c",
+        "    int64_t start = now_ns(), left = timeout;\n",
+        "    return 0;\n    int64_t start = now_ns(), left = timeout;\n",
+        LOCKS,
+    ),
+    "a lock that is taken from the living": Mutant("lock.c", "if (!seat_alive(seg, seen))", "if (true)", LOCKS),
+    "a record that is published before it is written": Mutant(
+        "store.c",
+        "    atomic_store((_Atomic uint64_t *)at, (uint64_t)tag << 56 | length);\n",
+        "    atomic_store(&slot->word, tagged_record(atomic_load(&slot->version) + 1, i));\n"
+        "    extern int usleep(unsigned);\n"
+        "    usleep(20);\n"
+        "    atomic_store((_Atomic uint64_t *)at, (uint64_t)tag << 56 | length);\n",
+        READERS,
+    ),
+    "an array whose readers look at no sequence": Mutant(
+        "array.c", "PyLong_FromLongLong(atomic_load(&h->slot->word))", "PyLong_FromLong(0)", READERS
+    ),
+    "a change that wakes nobody": Mutant(
+        "change.c", "    futex_wake(&slot->change, INT32_MAX);\n", "    (void)slot;\n", WAKING
+    ),
+}
+
+
+def compile_core(sources: list[Path], objects: Path) -> None:
+    """Each source to an object of the same name."""
+    objects.mkdir(exist_ok=True)
+    subprocess.run([*COMPILER, *FLAGS, f"-I{SOURCES}", "-c", *map(str, sources)], cwd=objects, check=True, timeout=60)
+
+
+def package(home: Path, objects: list[Path]) -> Path:
+    """A copy of the package in *home*, with a core linked of these objects."""
+    ignored = shutil.ignore_patterns("*.so", "_native", "__pycache__")
+    shutil.copytree(Path(procshare.__file__).parent, home / "procshare", ignore=ignored)
+    core = home / "procshare" / "_native.abi3.so"
+    subprocess.run([*COMPILER, "-shared", *map(str, objects), "-o", str(core)], check=True, timeout=60)
+    return home
+
+
+def run_tests(home: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    """The tests of these names in test_properties.py, on the package in *home*."""
+    nodes = [f"{TESTS / 'test_properties.py'}::{name}" for name in names]
+    environ = {**os.environ, "PYTHONPATH": str(home), "PROCSHARE_BACKEND": "shm"}
+    command = [sys.executable, "-c", PYTEST, *nodes]
+    return subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The objects of the unchanged core."""
+    directory = tmp_path_factory.mktemp("objects")
+    compile_core(sorted(SOURCES.glob("*.c")), directory)
+    return directory
+
+
+def test_the_unchanged_core_passes(objects: Path, tmp_path: Path) -> None:
+    """Built the same way as the mutants, and run by the same tests: it is the mistakes that make them fail."""
+    home = package(tmp_path / "home", sorted(objects.glob("*.o")))
+    done = run_tests(home, *sorted({mutant.caught_by for mutant in MUTANTS.values()}))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught(name: str, objects: Path, tmp_path: Path) -> None:
+    """The named test fails, on an assertion or an error of its workers."""
+    mutant = MUTANTS[name]
+    text = (SOURCES / mutant.source).read_text()
+    assert text.count(mutant.passage) == 1, f"the passage to change is not in {mutant.source}; write it anew"
+    changed = tmp_path / mutant.source
+    changed.write_text(text.replace(mutant.passage, mutant.replacement))
+    compile_core([changed], tmp_path / "objects")
+    replaced = changed.with_suffix(".o").name
+    kept = [each for each in sorted(objects.glob("*.o")) if each.name != replaced]
+    home = package(tmp_path / "home", [*kept, tmp_path / "objects" / replaced])
+    done = run_tests(home, mutant.caught_by)
+
+    assert done.returncode == 1, f"{mutant.caught_by} did not notice {name}:\n{done.stdout}{done.stderr}"
+    assert "1 failed" in done.stdout, done.stdout + done.stderr
