@@ -48,7 +48,8 @@ def _race(work: Callable[..., None], shared: Any, n: int) -> float:
         worker.join()
     if shared.value != before + n * PROCESSES:
         raise SystemExit(f"lost increments: {shared.value} instead of {before + n * PROCESSES}")
-    return (max(end for _, end in seen) - min(began for began, _ in seen)) / (n * PROCESSES)
+    seconds: float = max(end for _, end in seen) - min(began for began, _ in seen)
+    return seconds / (n * PROCESSES)
 
 
 def rows() -> list[Row]:

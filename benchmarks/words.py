@@ -48,7 +48,12 @@ def rows() -> list[Row]:
             loop("v.value", 100_000, v=their_real),
             target=">= 4x",
         ),
-        compare("SharedValue(0.0, 'd').value", loop("v.value", 300_000, v=real), loop("v.value", 100_000, v=their_real)),
+        compare(
+            "SharedValue(0.0, 'd').value",
+            loop("v.value", 300_000, v=real),
+            loop("v.value", 100_000, v=their_real),
+            target=">= 4x",
+        ),
         compare("counter.value", loop("c.value", 300_000, c=hits), loop("v.value", 100_000, v=theirs)),
         compare("value.set(1)", loop("v.set(1)", 200_000, v=number), loop("v.value = 1", 100_000, v=theirs)),
         compare(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+def _nothing_left() -> Iterator[None]:
     """Fail a test after which something of procshare's is left in /dev/shm."""
     if not native_built():
         yield

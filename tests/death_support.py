@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -14,7 +15,31 @@ from procshare import attach
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+P = ParamSpec("P")
 PROMPT = 0.1  # seconds within which whoever waits for the dead goes on
+
+
+class Late(AssertionError):
+    """Something took longer than it may."""
+
+
+def in_time(seconds: float, limit: float = PROMPT) -> None:
+    """Fail if it took too long, in a way that a `patient` test may try again."""
+    if seconds >= limit:
+        raise Late(f"it took {seconds:.3f} s and may take {limit:g} s")
+
+
+def patient(test: Callable[P, None]) -> Callable[P, None]:
+    """Run a test once more if it was late: a busy machine may be to blame for that once, but not twice."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            test(*args, **kwargs)
+        except Late:
+            test(*args, **kwargs)
+
+    return run
 
 
 class Task(threading.Thread):

@@ -95,6 +95,11 @@ class Script:
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
 
+    def hang_up(self) -> None:
+        """Close its stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
@@ -171,7 +176,7 @@ def entries() -> set[str]:
 def left_since(before: set[str], timeout: float = 3) -> set[str]:
     """What appeared in /dev/shm since *before*, and is still there after *timeout*; empty as soon as nothing is.
 
-    An entry to which only processes of other process groups are attached belongs to another test run, and is not counted.
+    An entry to which only processes of other process groups are attached belongs to another test run.
     """
 
     def left() -> set[str]:
@@ -181,12 +186,7 @@ def left_since(before: set[str], timeout: float = 3) -> set[str]:
 
 
 def _elsewhere(name: str) -> bool:
-    from procshare.backends.shm.segment import native
-
-    try:
-        attached = native.inspect(name)[4]
-    except (OSError, ValueError):
-        return False
+    attached = {pid for info in procshare.segments() if info.segment == name for pid in info.attached}
     return bool(attached) and all(_group(pid) not in (None, os.getpgrp()) for pid in attached)
 
 

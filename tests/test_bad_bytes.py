@@ -13,15 +13,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from scripts import SHM, Script
+from scripts import Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VICTIM = """
-import json, pickle, resource, struct, traceback
+import json, resource, struct, traceback
 import numpy as np
+import procshare.backends.shm.array
 
+hooks = procshare.backends.shm.segment
+hooks.register = hooks.unregister = lambda name: None  # what is left of a death is removed below, in silence
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 
@@ -51,7 +54,7 @@ def damage(path, at, hurts):
     try:
         data = os.pread(fd, 1 << 20, 0)
         areas = {"fields": (0, 896), "slot": (at, 128), "seats": (2048, 6144), "meta": (1024, 200),
-                 "payload": (8192, max(len(data) - 8192, 8)), "all": (0, len(data))}
+                 "payload": (8192, max(len(data) - 8192, 8)), "all": (0, max(len(data), 8))}
         for area, place, how, number in hurts:
             if how == "cut":
                 continue
@@ -104,6 +107,7 @@ def use(handle):
     yield lambda: handle.unlink()
 
 FINE = (ProcshareError, OverflowError, TypeError, MemoryError, OSError, UnicodeDecodeError)
+PICKLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, ValueError)  # of a damaged one
 
 def attempt(step, tells):
     try:
@@ -112,23 +116,20 @@ def attempt(step, tells):
         if isinstance(error, OSError) and not isinstance(error, ProcshareError) and error.errno not in (27, 12, 28, 22):
             tells.append(traceback.format_exc())
     except Exception as error:
-        if not any(frame.name in ("loads", "_loads") or "pickle" in str(error).lower() for frame in traceback.extract_tb(error.__traceback__)):
-            if not pickled(error):
-                tells.append(traceback.format_exc())
+        if not isinstance(error, PICKLE):
+            tells.append(traceback.format_exc())
 
-def pickled(error):
-    "Whether it is what a damaged pickle may raise."
-    return isinstance(error, (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, ValueError))
-
-def judge(kind, named, attached, hurts):
+def judge(kind, named, attached, hurts, announce):
     tells = []
     made = MAKE[kind](**({"name": f"bad-{os.getpid()}"} if named else {}))
     name, path = made.name, "/dev/shm/" + made.segment
+    announce(path)
     at = 8192 + 128 * (int(name.partition("#")[2].partition(".")[0]) - 1) if "#" in name else ROOT
     with open(path, "rb") as file:
         whole = file.read()
     if not attached:  # the damage is done to a copy that nobody is attached to
         path = f"/dev/shm/procshare-bad{os.getpid()}"
+        announce(path)
         cut = [number for _, _, how, number in hurts if how == "cut"]
         whole = bytearray(whole)
         struct.pack_into("=I", whole, FLAGS, 1 | 2 | 4)  # persistent, or attaching would remove it
@@ -152,13 +153,28 @@ def judge(kind, named, attached, hurts):
         handle.close()
     made.unlink()
     made.close()
-    for leaf in os.listdir("/dev/shm"):
-        if leaf in (os.path.basename(path), made_segment(leaf)):
-            os.unlink("/dev/shm/" + leaf)
     return tells
 
-def made_segment(leaf):
-    return leaf if leaf.endswith(f".bad-{os.getpid()}") else None
+def apart(*case):
+    "Judge it in a forked process; what it said, or how it died."
+    there, back = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(8)
+        write = lambda what: os.write(back, json.dumps(what).encode() + b"\\n")
+        try:
+            write({"tells": judge(*case, lambda path: write({"path": path}))})
+        except BaseException:
+            write({"tells": [traceback.format_exc()]})
+        os._exit(0)
+    os.close(back)
+    with open(there) as pipe:
+        said = [json.loads(line) for line in pipe]
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for each in said:
+        if "path" in each and os.path.lexists(each["path"]):
+            os.unlink(each["path"])
+    return said[-1]["tells"] if status == 0 else [f"its process ended with {status} ({-signal.SIGALRM}: it hung)"]
 
 # Where the header's fields are, found by what a segment is known to hold.
 probe = SharedCounter(0x1234567890, name=f"bad-probe-{os.getpid()}")
@@ -171,15 +187,27 @@ probe.unlink()
 probe.close()
 
 for line in sys.stdin:
-    say(json.dumps(judge(*json.loads(line))))
+    say(json.dumps(apart(*json.loads(line))))
 """
+
+
+def buffer(offset: int, order: int) -> int:
+    """What a slot says of where one of its records lies."""
+    return offset << 6 | order
+
+
+def tagged(tag: int, rest: int) -> int:
+    """A value's word."""
+    return ~(tag << 48 | rest) & ((1 << 64) - 1)
+
 
 KINDS = ["counter", "code", "int", "short", "long", "pickle", "array", "records"]
 NUMBERS = st.one_of(
-    st.sampled_from([0, 1, 2, 63, 64, 4095, 4096, 8191, 8192, 65536, 1 << 20, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 62, 1 << 63, (1 << 64) - 1]),
+    st.sampled_from([0, 1, 2, 63, 64, 4095, 4096, 8191, 8192, *(1 << n for n in (16, 20, 31, 40, 62, 63))]),
+    st.sampled_from([(1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1]),
     st.integers(0, (1 << 64) - 1),
-    st.builds(lambda offset, order: offset << 6 | order, st.integers(0, 1 << 20), st.integers(0, 63)),
-    st.builds(lambda tag, rest: ~(tag << 48 | rest) & ((1 << 64) - 1), st.integers(0xFFF8, 0xFFFF), st.integers(0, 7)),
+    st.builds(buffer, st.integers(0, 1 << 20), st.integers(0, 63)),
+    st.builds(tagged, st.integers(0xFFF8, 0xFFFF), st.integers(0, 7)),
 )
 HURTS = st.lists(
     st.tuples(
@@ -194,7 +222,7 @@ HURTS = st.lists(
 
 
 class Victims:
-    """The process that is shown the damage; another one when it died of it."""
+    """A process whose children are shown the damage, one each."""
 
     def __init__(self) -> None:
         self._script: Script | None = None
@@ -205,11 +233,10 @@ class Victims:
             self._script = Script(VICTIM)
         self._script.tell(json.dumps(damage))
         try:
-            told: list[str] = json.loads(self._script.hear(timeout=10))
-        except AssertionError as error:
-            code = self._script.process.poll()
+            told: list[str] = json.loads(self._script.hear(timeout=15))
+        except AssertionError:
             self.close()
-            raise AssertionError(f"the process hung or died ({code}) of {damage}: {error}") from None
+            raise
         return told
 
     def close(self) -> None:
@@ -217,8 +244,6 @@ class Victims:
         if self._script is not None:
             self._script.__exit__()
         self._script = None
-        for path in SHM.glob("procshare*bad*"):
-            path.unlink()
 
 
 @pytest.fixture(scope="module")

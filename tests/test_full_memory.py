@@ -35,6 +35,13 @@ def refused(make, fills=False):
     raise AssertionError("OutOfSharedMemory was not raised")
 
 """
+END = """
+for x in list(globals().values()):
+    if isinstance(x, Handle):
+        x.unlink()
+        x.close()
+assert not left(), left()
+"""
 
 
 def private(wrapper: tuple[str, ...]) -> bool:
@@ -57,8 +64,7 @@ def wrapper() -> tuple[str, ...]:
 
 def in_16_mib(source: str, wrapper: tuple[str, ...]) -> Ended:
     """Run a program where /dev/shm has 16 MiB; it must end in order and leave nothing."""
-    checked = f"{HELPERS}\n{source}\nfor x in list(globals().values()):\n    if isinstance(x, Handle): x.unlink(); x.close()\nassert not left(), left()"
-    ended = run(checked, wrapper=wrapper)
+    ended = run(f"{HELPERS}\n{source}\n{END}", wrapper=wrapper)
     assert ended == (0, ended.out, ""), ended.err
     return ended
 
@@ -113,12 +119,12 @@ SharedArray.zeros(1_500_000).close()
     )
 
 
-@pytest.mark.parametrize("make", ["SharedValue(7)", "SharedValue(b'x' * 5000)", "SharedValue(7, name='n')", "SharedValue.open('n', 7)"])
+@pytest.mark.parametrize("make", ["(7)", "(b'x' * 5000)", "(7, name='n')", ".open('n', 7)"])
 def test_a_value_that_cannot_grow(wrapper: tuple[str, ...], make: str) -> None:
     """Its old value stays, also in a block, and it can be set to smaller ones; to itself and to other processes."""
     in_16_mib(
         f"""
-value = {make}
+value = SharedValue{make}
 old = value.value
 refused(lambda: value.set(b"y" * (20 << 20)))
 assert value.value == old
@@ -288,7 +294,8 @@ try:
 except OSError as error:
     assert error.errno == errno.EMFILE, error
 assert len(arrays) > 10
-for make in (lambda: SharedCounter(name=f"nofile-{{os.getpid()}}"), lambda: SharedValue.open(f"nofile-{{os.getpid()}}", 1)):
+name = f"nofile-{{os.getpid()}}"
+for make in (lambda: SharedCounter(name=name), lambda: SharedValue.open(name, 1)):
     try:
         make()
     except OSError as error:

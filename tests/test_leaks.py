@@ -41,7 +41,7 @@ def make(tag):
 
 
 def interpreters() -> list[str]:
-    """This interpreter, and one of each other version that is found: by PROCSHARE_TEST_PYTHONS, pyenv or on the path."""
+    """This one, and one of each other version that is found: in PROCSHARE_TEST_PYTHONS, with pyenv, on the path."""
     named = os.environ.get("PROCSHARE_TEST_PYTHONS", "").split(":")
     pyenv = sorted(Path.home().glob(".pyenv/versions/3.1[123].*/bin/python"), reverse=True)
     found = {sys.version_info[:2]: sys.executable}
@@ -70,6 +70,9 @@ ORDERLY = {
 }
 
 
+DEATHS = ["os._exit(5)", "os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGKILL)"]
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("how", ORDERLY)
 def test_an_orderly_exit_leaves_and_prints_nothing(how: str, python: str) -> None:
@@ -83,7 +86,7 @@ def test_an_orderly_exit_leaves_and_prints_nothing(how: str, python: str) -> Non
     assert not left_since(before)
 
 
-@pytest.mark.parametrize("code", ["raise KeyError('unheard of')", "os.kill(os.getpid(), signal.SIGINT); time.sleep(20)"])
+@pytest.mark.parametrize("code", ["raise KeyError('unheard of')", "signal.raise_signal(signal.SIGINT)"])
 def test_an_exception_leaves_nothing(code: str) -> None:
     """It prints its own traceback, and nothing more; Ctrl-C is one."""
     before = entries()
@@ -96,7 +99,7 @@ def test_an_exception_leaves_nothing(code: str) -> None:
     assert not left_since(before)
 
 
-@pytest.mark.parametrize("code", ["os._exit(5)", *(f"os.kill(os.getpid(), {n})" for n in (signal.SIGTERM, signal.SIGKILL))])
+@pytest.mark.parametrize("code", DEATHS)
 def test_a_death_without_python_leaves_nothing(code: str) -> None:
     """What it owned goes at once; what belongs to whoever is attached, at the latest when the next process creates."""
     before = entries()
@@ -110,7 +113,7 @@ def test_a_death_without_python_leaves_nothing(code: str) -> None:
     assert not left_since(before)
 
 
-@pytest.mark.parametrize("code", ["os._exit(5)", *(f"os.kill(os.getpid(), {n})" for n in (signal.SIGTERM, signal.SIGKILL))])
+@pytest.mark.parametrize("code", DEATHS)
 def test_what_a_dead_process_owned_goes_at_once(code: str) -> None:
     """Without the help of another process that creates something."""
     before = entries()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from death_support import PROMPT, Task, Waiter, another, check, forked, never, same
+from death_support import PROMPT, Task, Waiter, another, check, forked, in_time, never, patient, same
 from procshare import (
     Closed,
     LockTimeout,
@@ -140,6 +140,7 @@ def test_two_handles_of_a_process_are_one_lock(x: Any) -> None:
         assert is_free(twin)
 
 
+@patient
 def test_lock_timeout_names_the_holder(x: Any) -> None:
     """Its process id, how long it has held it, how long we waited; and it is a TimeoutError."""
     with Holder(x) as holder:
@@ -153,11 +154,13 @@ def test_lock_timeout_names_the_holder(x: Any) -> None:
         assert error.holder == holder.pid
         assert error.held is not None
         assert 0.13 < error.held < waited + 5
-        assert 0.15 <= error.waited <= waited < 0.15 + PROMPT
+        assert 0.15 <= error.waited <= waited
+        in_time(waited, 0.15 + PROMPT)
         assert str(holder.pid) in str(error)
         assert error.name in x.name
 
 
+@patient
 def test_a_timeout_of_zero_tries_once(x: Any) -> None:
     """It neither waits nor fails when the lock is free."""
     with x.locked(timeout=0):
@@ -168,7 +171,7 @@ def test_a_timeout_of_zero_tries_once(x: Any) -> None:
         begun = time.monotonic()
         with pytest.raises(LockTimeout), x.locked(timeout=0):
             pass
-        assert time.monotonic() - begun < 0.02
+        in_time(time.monotonic() - begun, 0.02)
 
 
 @pytest.mark.parametrize("timeout", ["1", float("nan"), b"", 1j])
@@ -179,6 +182,7 @@ def test_a_timeout_that_is_no_number_is_refused(x: Any, timeout: Any) -> None:
     assert is_free(x)
 
 
+@patient
 def test_a_waiter_goes_on_when_the_block_ends(x: Any) -> None:
     """At once, in a thread and in a process."""
     with Holder(x) as holder:
@@ -188,7 +192,7 @@ def test_a_waiter_goes_on_when_the_block_ends(x: Any) -> None:
         moment = time.monotonic()
         holder.tell("go")
         assert waiter.result()
-        assert waiter.ended - moment < PROMPT
+        in_time(waiter.ended - moment)
         assert holder.hear() == "left"
 
 
@@ -221,6 +225,7 @@ def leave_open(x: Any) -> Any:
     return manager
 
 
+@patient
 def test_a_thread_that_ends_inside_its_block_lets_go(cellar: Any) -> None:
     """As if it had died: what it staged is gone, and the last commit stands."""
     before = cellar.value
@@ -233,7 +238,7 @@ def test_a_thread_that_ends_inside_its_block_lets_go(cellar: Any) -> None:
     guard = in_thread(abandon)
     moment = time.monotonic()
     with cellar.locked(timeout=10) as cell:
-        assert time.monotonic() - moment < PROMPT
+        in_time(time.monotonic() - moment)
         assert same(cell.value, before)
         with pytest.raises(Closed):
             guard.value = other(cellar)  # the dead block's guard is not this block's
@@ -287,19 +292,21 @@ def asleep(thread: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "S"
 
 
+@patient
 def test_ctrl_c_ends_a_wait_for_the_lock(x: Any) -> None:
     """Within 100 ms, and the lock is not taken."""
     with Holder(x):
-        assert interrupted(lambda: x.locked().__enter__()) < PROMPT
-        assert interrupted(lambda: x.set(other(x))) < PROMPT
+        in_time(interrupted(lambda: x.locked().__enter__()))
+        in_time(interrupted(lambda: x.set(other(x))))
         assert not is_free(x)
     with suppress(OwnerDied):
         assert is_free(x)
 
 
+@patient
 def test_ctrl_c_ends_wait_until(x: Any) -> None:
     """Within 100 ms."""
-    assert interrupted(lambda: x.wait_until(never)) < PROMPT
+    in_time(interrupted(lambda: x.wait_until(never)))
 
 
 PESTERED = """
@@ -541,6 +548,7 @@ def test_a_value_that_does_not_fit_leaves_the_block_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
+@patient
 def test_close_inside_a_block_lets_go_when_it_ends(kind: str) -> None:
     """Whoever is attached elsewhere goes on at once, and the block's end is silent."""
     x = KINDS[kind]()
@@ -552,7 +560,7 @@ def test_close_inside_a_block_lets_go_when_it_ends(kind: str) -> None:
         moment = time.monotonic()
         child.tell("go")
         assert child.hear() == "free"
-        assert time.monotonic() - moment < PROMPT
+        in_time(time.monotonic() - moment)
     remove(name)
 
 
@@ -680,6 +688,7 @@ def is_free_after(x: Any) -> bool:
 # ---- wait_until ----
 
 
+@patient
 def test_wait_until_returns_the_value_that_was_true(x: Any) -> None:
     """At once if it is true already, else as soon as another process made it so."""
     wanted = other(x)
@@ -689,7 +698,7 @@ def test_wait_until_returns_the_value_that_was_true(x: Any) -> None:
         moment = time.monotonic()
         child.tell("go")
         assert same(waiter.result(), wanted)
-        assert waiter.ended - moment < PROMPT
+        in_time(waiter.ended - moment)
 
 
 def set_when_told(line: Line, x: Any, value: Any) -> None:
@@ -698,13 +707,16 @@ def set_when_told(line: Line, x: Any, value: Any) -> None:
     x.set(value)
 
 
+@patient
 def test_wait_until_ends_in_time(x: Any) -> None:
     """With a TimeoutError that says how long it waited."""
     for timeout in 0, 0.12:
         begun = time.monotonic()
         with pytest.raises(WaitTimeout) as caught:
             x.wait_until(never, timeout=timeout)
-        assert timeout <= caught.value.waited <= time.monotonic() - begun < timeout + PROMPT
+        waited = time.monotonic() - begun
+        assert timeout <= caught.value.waited <= waited
+        in_time(waited, timeout + PROMPT)
         assert isinstance(caught.value, TimeoutError)
 
 
@@ -719,6 +731,7 @@ def test_what_a_predicate_raises_comes_out_of_wait_until(x: Any) -> None:
         x.wait_until(predicate)
 
 
+@patient
 def test_many_waiters_wake_for_one_change(x: Any) -> None:
     """All of them, in threads and in processes."""
     wanted = other(x)
@@ -733,7 +746,7 @@ def test_many_waiters_wake_for_one_change(x: Any) -> None:
             child.hear()
         for task in tasks:
             task.result()
-        assert time.monotonic() - moment < PROMPT
+        in_time(time.monotonic() - moment)
     finally:
         for child in children:
             child.__exit__()
@@ -753,6 +766,7 @@ def await_value(line: Line, x: Any, wanted: Any) -> None:
     x.wait_until(is_wanted, timeout=10)
 
 
+@patient
 def test_a_killed_waiter_disturbs_nobody(x: Any) -> None:
     """Those who wait for the same thing wake as before, and so do later ones."""
     wanted = other(x)
@@ -762,10 +776,11 @@ def test_a_killed_waiter_disturbs_nobody(x: Any) -> None:
         moment = time.monotonic()
         x.set(wanted)
         two.hear()
-        assert time.monotonic() - moment < PROMPT
+        in_time(time.monotonic() - moment)
         assert same(Waiter(x, wanted).result(), wanted)
 
 
+@patient
 def test_a_killed_holder_commits_nothing_and_its_waiters_go_on(cellar: Any) -> None:
     """Its staged write is gone; a thread that waited for the lock has it within 100 ms of the death."""
     before = cellar.value
@@ -776,7 +791,7 @@ def test_a_killed_holder_commits_nothing_and_its_waiters_go_on(cellar: Any) -> N
         moment = time.monotonic()
         holder.kill()
         assert waiter.result()
-        assert waiter.ended - moment < PROMPT
+        in_time(waiter.ended - moment)
         assert same(cellar.value, before)
 
 

@@ -71,8 +71,7 @@ MUTANTS = {
     "a counter that looks for a block only once": Mutant(
         "counter.c",
         "    } while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new));\n",
-        "        extern int usleep(unsigned);\n"
-        "        usleep(1);\n"
+        "        for (int i = 0; i < 500000 && atomic_load(&slot->word) != COUNTER_LOCKED; i++) {}\n"
         "        while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new))\n"
         "            done = step(op, *old, arg, expected, new);\n"
         "    } while (false);\n",
@@ -162,6 +161,9 @@ def test_a_mutant_is_caught(name: str, objects: Path, tmp_path: Path) -> None:
     kept = [each for each in sorted(objects.glob("*.o")) if each.name != replaced]
     home = package(tmp_path / "home", [*kept, tmp_path / "objects" / replaced])
     done = run_tests(home, mutant.caught_by)
+    for _ in range(2):  # on a busy machine two processes may hardly meet
+        if done.returncode == 0:
+            done = run_tests(home, mutant.caught_by)
 
     assert done.returncode == 1, f"{mutant.caught_by} did not notice {name}:\n{done.stdout}{done.stderr}"
     assert "1 failed" in done.stdout, done.stdout + done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 UID = os.geteuid()
+ANY: Any = procshare  # whose classes infer nothing
 KINDS: dict[str, Callable[..., Any]] = {
-    "counter": lambda **kw: SharedCounter(1, **kw),
-    "value": lambda **kw: SharedValue("one", **kw),
-    "array": lambda **kw: SharedArray([1], **kw),
+    "counter": partial(ANY.SharedCounter, 1),
+    "value": partial(ANY.SharedValue, "one"),
+    "array": partial(ANY.SharedArray, [1]),
 }
+GOOD = ["x" * 160, "ä" * 80, "名前", "with space", "tab\tnew\nline", "per%cent", "dot.ted", "co:lon", "-dash", "~"]
+GOOD.extend(["\U0001f600", "\x7f", "procshare", "procshare.0"])
+GONE = ["procshare-aaaaaaaaaaaaaaaa", "nothing here", "procshare-x#1.1", "procshare-x#1", "x#1.", "x#.1", "x#-1.1"]
+GONE.extend(["x#1.1.1", "x#²."])
 
 
 def own(name: str) -> str:
@@ -83,11 +89,7 @@ def test_a_name_of_another_type_is_refused(make: str, name: Any) -> None:
             refused(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["x" * 160, "ä" * 80, "名前", "with space", "tab\tnew\nline", "per%cent", "dot.ted", "co:lon", "-dash", "~", "\U0001f600", "\x7f", "procshare", "procshare.0"],
-    ids=ascii,
-)
+@pytest.mark.parametrize("name", GOOD, ids=ascii)
 @pytest.mark.parametrize("make", KINDS)
 def test_a_good_name_is_found_again(make: str, name: str) -> None:
     """By any way to attach; `name` gives it back."""
@@ -96,7 +98,7 @@ def test_a_good_name_is_found_again(make: str, name: str) -> None:
         assert made.name == name
         assert made.segment == f"procshare.{UID}.{name}"
         assert (SHM / made.segment).stat().st_mode & 0o7777 == 0o600
-        again: list[Any] = [type(made).attach(name), procshare.attach(name), Handle.attach(name), type(made).open(name)]
+        again: list[Any] = [made.attach(name), procshare.attach(name), Handle.attach(name), made.open(name)]
         assert all(str(each.value) == str(made.value) for each in again)
         assert [info.name for info in procshare.segments() if info.segment == made.segment] == [name]
         assert procshare.attach(made.segment).name == name
@@ -145,10 +147,7 @@ def test_another_kind_is_refused(is_: str, as_: Any) -> None:
         assert named.name in {info.name for info in procshare.segments()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["procshare-aaaaaaaaaaaaaaaa", "nothing here", "procshare-x#1.1", "procshare-x#1", "x#1.", "x#.1", "x#-1.1", "x#1.1.1", "x#²."],
-)
+@pytest.mark.parametrize("name", GONE)
 def test_what_is_not_there_is_not_found(name: str) -> None:
     """NotFound is a FileNotFoundError."""
     for attach in (SharedCounter.attach, procshare.attach):
@@ -162,9 +161,9 @@ def test_a_slot_that_is_not_there_is_not_found() -> None:
     with SharedCounter() as counter:
         segment, _, place = counter.name.partition("#")
         index, generation = place.split(".")
-        wrong = [f"{segment}#{index}.{int(generation) + 1}", f"{segment}#448.1", f"{segment}#449.1", f"{segment}#0.1", segment]
-        wrong += [f"{segment}#4294967295.1", f"{segment}#4294967297.1", f"{segment}#1.99999999999999"]
-        for name in wrong:
+        places = [f"{index}.{int(generation) + 1}", "448.1", "449.1", "0.1", "4294967295.1", "4294967297.1"]
+        places.append("1.99999999999999")
+        for name in [segment, *(f"{segment}#{place}" for place in places)]:
             for attach in (SharedCounter.attach, procshare.attach):
                 with pytest.raises(NotFound):
                     attach(name)
@@ -284,5 +283,5 @@ def test_open_of_another_shape_is_refused() -> None:
         for data, dtype in [([1, 2], None), ([[1, 2, 3]], None), ([[1.5, 2]], None), ([[1, 2]], "i")]:
             with pytest.raises(KindMismatch, match="array"):
                 SharedArray.open(own("x"), data, dtype)
-        assert SharedArray.open(own("x"), [[3, 4]]).value.tolist() == [[1, 2]]
-        assert SharedArray.open(own("x")).value.tolist() == [[1, 2]]
+        assert ANY.SharedArray.open(own("x"), [[3, 4]]).value.tolist() == [[1, 2]]
+        assert ANY.SharedArray.open(own("x")).value.tolist() == [[1, 2]]

@@ -35,9 +35,7 @@ class SharedCounter(Shared[int]):
     __slots__ = ()
     kind: ClassVar[str] = "counter"
 
-    def __init__(
-        self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None
-    ) -> None:
+    def __init__(self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None) -> None:
         raise NotImplementedError
 
     def increment(self, n: int = 1) -> int:
@@ -86,4 +84,3 @@ class SharedCounter(Shared[int]):
 
     def __isub__(self, n: int) -> Self:
         raise NotImplementedError
-

@@ -34,9 +34,7 @@ class LockTimeout(ProcshareError, TimeoutError):
     holder: int | None
     held: float | None
 
-    def __init__(
-        self, name: str, waited: float, holder: int | None = None, held: float | None = None
-    ) -> None:
+    def __init__(self, name: str, waited: float, holder: int | None = None, held: float | None = None) -> None:
         super().__init__()
         self.name, self.waited, self.holder, self.held = name, waited, holder, held
 

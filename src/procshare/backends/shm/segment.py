@@ -106,15 +106,22 @@ def register(name: str) -> None:
     """Make the resource tracker of this process tree responsible for a name."""
     from multiprocessing import resource_tracker
 
-    with tracking():
-        resource_tracker.register(f"/{name}", "shared_memory")
+    if _fits_tracker(name):
+        with tracking():
+            resource_tracker.register(f"/{name}", "shared_memory")
 
 
 def unregister(name: str) -> None:
     """Take a name off the resource tracker, which must have it."""
     from multiprocessing import resource_tracker
 
-    release(lambda: resource_tracker.unregister(f"/{name}", "shared_memory"))
+    if _fits_tracker(name):
+        release(lambda: resource_tracker.unregister(f"/{name}", "shared_memory"))
+
+
+def _fits_tracker(name: str) -> bool:
+    # It reads lines of ASCII with colons between fields. Other names are left to the last one out and the next process.
+    return name.isascii() and not {":", "\n"} & set(name)
 
 
 def tracker_id() -> int:

@@ -87,9 +87,7 @@ class StdlibCounter(StdlibCells[int], SharedCounter):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedCounter
 
-    def __init__(
-        self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None
-    ) -> None:
+    def __init__(self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None) -> None:
         refuse_name(name, self.kind)
         self._creator, self._closed = None, True  # until everything was accepted
         start = CountStore(None, "q").encode(initial)
