@@ -50,6 +50,10 @@ static void let_go(handle_t *h) {
     if (seg == NULL) return;
     bool give_back = mine(h) && !h->exported && h->index > 0;
     uint32_t index = h->index;
+    if (mine(h) && h->exported) { /* unlink() and the end of `with` still mean the object, which lives on */
+        segment_ref(seg);
+        h->former = seg;
+    }
     seg->open[index]--;
     h->word = NULL;
     h->seg = NULL;
@@ -183,12 +187,21 @@ static PyObject *method_close(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static void forget_former(handle_t *h) {
+    seg_t *seg = h->former;
+    h->former = NULL;
+    if (seg != NULL) segment_unref(seg);
+}
+
 static void destroy_object(handle_t *h) {
-    seg_t *seg = h->seg;
-    if (seg == NULL) return;
-    atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
+    seg_t *seg = h->seg ? h->seg : h->former;
+    if (seg == NULL || (h->seg == NULL && !mine(h))) return;
+    segment_ref(seg);
+    atomic_fetch_and(&segment_slot(seg, h->index)->flags, (uint8_t)~SLOT_IN_FLIGHT);
     if (h->index == 0) segment_destroy(seg);
     else if (h->exported || !mine(h)) slab_give_back(seg, h->index); /* else close() does: until then it is in use */
+    forget_former(h);
+    segment_unref(seg);
 }
 
 static PyObject *method_unlink(PyObject *self, PyObject *unused) {
@@ -280,6 +293,7 @@ static void handle_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     if (h->weakrefs != NULL) PyObject_ClearWeakRefs(self);
     let_go(h);
+    forget_former(h);
     Py_CLEAR(h->cells[0]);
     Py_CLEAR(h->cells[1]);
     Py_CLEAR(h->name);

@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 
 #define SMALLEST 6           /* 64 bytes */
-#define PUNCHED 16           /* from 64 KiB on, a free extent gives its pages back, but for the first */
 #define PAGE 4096u
 
 static unsigned order_for(uint64_t need) {
@@ -44,7 +43,7 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
         atomic_store(&h->heap_free[order], 0);
         return 0;
     }
-    if (order >= PUNCHED && segment_reserve(seg, first, length) < 0) return punch(seg, first, length), -1;
+    if (order >= HEAP_PUNCHED && segment_reserve(seg, first, length) < 0) return punch(seg, first, length), -1;
     uint64_t next;
     memcpy(&next, segment_at(seg, first, length), sizeof next);
     atomic_store(&h->heap_free[order], next);
@@ -90,7 +89,7 @@ int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order) {
  * lock is not to be had at once, the extent is lost until the segment is gone. */
 void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (order < SMALLEST || order >= HEAP_CLASSES || !plausible(seg, offset, order)) return;
-    if (order >= PUNCHED) punch(seg, offset, (uint64_t)1 << order);
+    if (order >= HEAP_PUNCHED) punch(seg, offset, (uint64_t)1 << order);
     if (!lock_word_try(seg, &seg->header->heap_lock)) return;
     uint64_t next = atomic_load(&seg->header->heap_free[order]);
     memcpy(segment_at(seg, offset, (uint64_t)1 << order), &next, sizeof next);

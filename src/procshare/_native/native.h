@@ -69,6 +69,7 @@ typedef struct {
     PyObject_HEAD
     _Atomic int64_t *word; /* NULL before it is made and once it is closed, as is seg */
     seg_t *seg;
+    seg_t *former;            /* of a closed handle whose exported object this process still owns */
     slot_t *slot;
     hold_t *hold;             /* see handle_hold() */
     PyObject *cells[2];       /* dead cells kept for the next blocks: `as cell` keeps the last one alive until then */
@@ -151,6 +152,7 @@ uint32_t seat_pid(seg_t *seg, uint32_t lock);
 void seat_install_fork_handlers(void);
 
 /* heap.c */
+#define HEAP_PUNCHED 16 /* from 64 KiB on, a free extent gives its pages back, but for the first */
 int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order);
 void heap_free(seg_t *seg, uint64_t offset, unsigned order);
 

@@ -14,6 +14,7 @@
 #include "native.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define RECORD_HEADER 8u
 #define KEPT 4096u /* buffers larger than this are given back when they are far too large, or not in use */
@@ -35,16 +36,32 @@ static char *buffer_at(seg_t *seg, uint64_t buffer) {
 
 /* ---- reading ---- */
 
+/* Copy from a buffer. Not by way of the mapping if it may be a free extent by now, whose pages were given back: touching one
+ * would need a page, and where /dev/shm is full that is a SIGBUS. */
+static bool copy_out(seg_t *seg, uint64_t buffer, const char *at, uint64_t skip, char *to, uint64_t length) {
+    if ((buffer & 63) < HEAP_PUNCHED) {
+        memcpy(to, at + skip, length);
+        return true;
+    }
+    for (uint64_t done = 0; done < length;) {
+        ssize_t n = segment_fd(seg) < 0 ? -1 : pread(seg->fd, to + done, length - done, (off_t)((buffer >> 6) + skip + done));
+        if (n <= 0) return false;
+        done += (uint64_t)n;
+    }
+    return true;
+}
+
 /* The record that *word* names, as (tag, bytes); NULL: it makes no sense, or memory ran out (with an exception). */
 static PyObject *copy_record(seg_t *seg, slot_t *slot, int64_t word, uint8_t *tag) {
-    uint64_t buffer = atomic_load(&slot->buffer[~(uint64_t)word & 1]);
+    uint64_t buffer = atomic_load(&slot->buffer[~(uint64_t)word & 1]), head;
     char *at = buffer_at(seg, buffer);
-    if (at == NULL) return NULL;
-    uint64_t head = atomic_load_explicit((_Atomic uint64_t *)at, memory_order_relaxed);
+    if (at == NULL || !copy_out(seg, buffer, at, 0, (char *)&head, sizeof head)) return NULL;
     uint64_t length = head & 0xffffffffffffffull;
     if (length > capacity(buffer) - RECORD_HEADER) return NULL;
     *tag = (uint8_t)(head >> 56);
-    return PyBytes_FromStringAndSize(at + RECORD_HEADER, (Py_ssize_t)length);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    if (bytes != NULL && !copy_out(seg, buffer, at, RECORD_HEADER, PyBytes_AsString(bytes), length)) Py_CLEAR(bytes);
+    return bytes;
 }
 
 static PyObject *nonsense(seg_t *seg) {
