@@ -204,7 +204,8 @@ say(a.array[1])
         assert script.hear() == "1"
         made.close()
         made.unlink()
-        SharedArray.attach(made.name).unlink()
+        with pytest.raises(NotFound):
+            SharedArray.attach(made.name)
         del made
         gc.collect()
         live[1] = 99
@@ -216,6 +217,24 @@ say(a.array[1])
     del live
     gc.collect()
     assert part[0, 0] == 5555
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_closed_handle_can_still_remove_its_object(named: bool) -> None:
+    """Closing lets go and no more: `unlink()` and the end of `with` then remove what was exported, without attaching."""
+    with SharedCounter(1, name="closed-early" if named else None) as counter:
+        name = counter.name
+        counter.close()
+        SharedCounter.attach(name).close()
+    with pytest.raises(NotFound):
+        SharedCounter.attach(name)
+    array = SharedArray([1], name="closed-early" if named else None)
+    name = array.name
+    array.close()
+    array.unlink()
+    array.unlink()
+    with pytest.raises(NotFound):
+        SharedArray.attach(name)
 
 
 def test_views_taken_inside_a_block_outlive_it() -> None:

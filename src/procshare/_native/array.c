@@ -49,7 +49,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
     int done = seg == NULL ? -1 : 0;
     if (done == 0) {
         if (proceed) atomic_fetch_or(&seg->header->flags, SEG_PROCEED);
-        handle_adopt(h, seg, 0);
+        handle_adopt(h, seg, 0, KIND_ARRAY, 0);
         h->created = true;
         h->epoch = process.epoch;
         if (data != Py_None && view.len > 0) done = write_payload(seg, view.buf, (uint64_t)view.len);
@@ -81,14 +81,20 @@ static hold_t *begin(handle_t *h, int64_t timeout, bool repairing) {
     hold_t *hold;
     if (h->seg == NULL) return raise_closed();
     if ((hold = handle_hold(h)) == NULL || lock_acquire(hold, timeout) < 0) return NULL;
+    if (h->seg == NULL) {
+        lock_release(hold, false);
+        return raise_closed();
+    }
     if (hold->depth > 1) return hold;
     slot_t *slot = hold->slot;
     int64_t sequence = atomic_load(&slot->word);
     bool proceed = atomic_load(&hold->seg->header->flags) & SEG_PROCEED;
     if ((sequence & 1) && !repairing && !proceed) {
-        const char *name = hold->seg->name;
-        raise_named("OwnerDied", name, "");
-        lock_release(hold, false);
+        seg_t *seg = hold->seg;
+        segment_ref(seg);
+        lock_release(hold, false); /* before the exception is made, which runs Python */
+        raise_named("OwnerDied", seg->name, "");
+        segment_unref(seg);
         return NULL;
     }
     atomic_store(&slot->word, (sequence & 1) ? sequence + 2 : sequence + 1);
@@ -205,7 +211,8 @@ static PyObject *store(PyObject *self, PyObject *data) {
         FAULT(array_writing);
         memcpy(to + half, (char *)view.buf + half, (size_t)view.len - half);
         Py_END_ALLOW_THREADS
-        end(hold);
+        if (held_here(hold)) end(hold);
+        else hold = raise_closed(); /* another thread closed it meanwhile, which ended the hold: this write is half a one */
     }
     PyBuffer_Release(&view);
     if (hold == NULL) return NULL;

@@ -147,6 +147,9 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
 /* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, -1 exception. */
 static int settle(seg_t *seg, header_t *h) {
     bool alone = seat_take_all(seg->fd);
+    /* Read again, now that nobody is left who could change them: it may have been handed over since. */
+    atomic_store(&h->flags, atomic_load(&seg->header->flags));
+    atomic_store(&h->root.flags, atomic_load(&seg->header->root.flags));
     if (alone && is_garbage(seg->fd, h)) { /* all who had it are dead, and it should have gone with them */
         bool gone = unlink_held(seg->fd, seg->name, h);
         seat_drop_all(seg->fd);
@@ -183,7 +186,10 @@ seg_t *segment_attach(const char *name) {
         if (seg != NULL) {
             close(fd);
             if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, name);
-            if (!segment_names(seg, name)) continue;
+            if (!segment_names(seg, name)) {
+                if (seg->handles == 0) seat_leave(seg);
+                continue;
+            }
             segment_ref(seg);
             return seg;
         }

@@ -95,6 +95,11 @@ static PyObject *cell_enter(PyObject *op, PyObject *unused) {
     if (h->seg == NULL) return raise_closed();
     hold_t *hold = handle_hold(h);
     if (hold == NULL || lock_acquire(hold, self->timeout) < 0) return NULL;
+    if (UNLIKELY(self->state != FRESH || h->seg == NULL)) { /* another thread entered it, or closed the handle, meanwhile */
+        bool closed = self->state == FRESH;
+        lock_release(hold, false);
+        return closed ? raise_closed() : dead();
+    }
     self->hold = hold;
     self->block = hold->blocks;
     self->inner = hold->depth > 1;
@@ -178,6 +183,10 @@ static int write_cell(cell_t *self, PyObject *value) {
                : h->code != 0          ? code_encode(h->code, value, &staged)
                                        : tagged_encode(value, &staged, &record);
     if (done < 0) return -1;
+    if (UNLIKELY(!usable(self))) { /* encoding ran Python, which may have ended the block */
+        Py_XDECREF(record);
+        return dead(), -1;
+    }
     hold->pending = staged;
     hold_stage(hold, true);
     PyObject *old = hold->record;
@@ -233,4 +242,4 @@ static PyType_Slot slots[] = {
     {Py_tp_getattro, cell_getattro}, {Py_tp_setattro, cell_setattro}, {0, NULL},
 };
 
-PyType_Spec cell_spec = {"procshare._native.Cell", sizeof(cell_t), 0, Py_TPFLAGS_DEFAULT, slots};
+PyType_Spec cell_spec = {"procshare._native.Cell", sizeof(cell_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};

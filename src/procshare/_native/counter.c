@@ -70,6 +70,10 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
                 return done;
             }
             if (lock_acquire(hold, -1) < 0) return -1;
+            if (h->seg == NULL) { /* closed while we waited: the slot may be another object's by now */
+                lock_release(hold, false);
+                return raise_closed(), -1;
+            }
             slot_recover(slot); /* only a damaged segment is marked and unlocked */
             slot = hold->slot;
             *old = atomic_load(&slot->word);

@@ -50,7 +50,8 @@ static void let_go(handle_t *h) {
     if (seg == NULL) return;
     bool give_back = mine(h) && !h->exported && h->index > 0;
     uint32_t index = h->index;
-    if (mine(h) && h->exported) { /* unlink() and the end of `with` still mean the object, which lives on */
+    bool owned = index == 0 ? seg->owner : seg->born != NULL && seg->born[index] != 0; /* not unlinked yet */
+    if (mine(h) && h->exported && owned) { /* unlink() and the end of `with` still mean the object, which lives on */
         segment_ref(seg);
         h->former = seg;
     }
@@ -61,7 +62,10 @@ static void let_go(handle_t *h) {
     h->hold = NULL;
     if (give_back) {
         hold_t *hold = seg->holds ? seg->holds[index] : NULL;
-        if (hold != NULL && atomic_load(&hold->thread) != 0) lock_abandon(hold);
+        if (hold != NULL && atomic_load(&hold->thread) != 0) {
+            lock_abandon(hold);
+            seg->slot_exported[index] = 1; /* that thread may be in the middle of a write: the slot is not used again */
+        }
         slab_give_back(seg, index);
     }
     if (--seg->handles == 0) segment_leave(seg);
@@ -99,22 +103,23 @@ int handle_publish(handle_t *h, PyObject *name) {
 
 /* ---- attaching ---- */
 
-/* A handle on slot *index* of a segment of which the caller has a reference and passes it on. */
-int handle_adopt(handle_t *h, seg_t *seg, uint32_t index) {
+/* A handle on slot *index* of a segment of which the caller has a reference and passes it on. Kind and code are what the
+ * caller checked: in the slot they may be others by now. */
+void handle_adopt(handle_t *h, seg_t *seg, uint32_t index, uint8_t kind, uint8_t code) {
     take_place(h, seg, index);
-    h->kind = h->slot->kind;
-    h->code = h->slot->code;
+    h->kind = kind;
+    h->code = code;
     seg->handles++;
-    return 0;
 }
 
-static int check_object(seg_t *seg, const char *name, uint32_t index, uint32_t generation, int kind) {
+static int check_object(seg_t *seg, const char *name, uint32_t index, uint32_t generation, int kind, uint8_t *code) {
     slot_t *slot = index <= seg->slots ? segment_slot(seg, index) : NULL;
     if (slot == NULL || (index == 0) != (seg->kind != KIND_SLAB) || atomic_load(&slot->state) != SLOT_LIVE ||
         (index > 0 && atomic_load(&slot->generation) != generation))
         return raise_named("NotFound", name, ""), -1;
     if (slot->kind != kind || (index == 0 && seg->kind != (uint32_t)kind)) return raise_named("KindMismatch", name, "it is of another kind"), -1;
-    if ((kind == KIND_VALUE && slot->code != 0 && !code_known(slot->code)) || kind <= KIND_SLAB || kind >= KIND_END)
+    *code = *(volatile uint8_t *)&slot->code;
+    if ((kind == KIND_VALUE && *code != 0 && !code_known(*code)) || kind <= KIND_SLAB || kind >= KIND_END)
         return raise_named("CorruptSegment", name, "its type code is unknown"), -1;
     return 0;
 }
@@ -125,17 +130,20 @@ static PyObject *attach_to(PyObject *cls, PyObject *args) {
     unsigned int index, generation;
     int kind;
     if (!PyArg_ParseTuple(args, "sIIi", &name, &index, &generation, &kind)) return NULL;
+    /* Made first: that may collect garbage, and with it the segment's last handle, which would give up our seat. */
+    handle_t *h = (handle_t *)PyType_GenericAlloc((PyTypeObject *)cls, 0);
+    if (h == NULL) return NULL;
+    uint8_t code = 0;
     seg_t *seg = segment_attach(name);
-    if (seg == NULL) return NULL;
-    handle_t *h = NULL;
-    if (check_object(seg, name, index, generation, kind) == 0)
-        h = (handle_t *)PyType_GenericAlloc((PyTypeObject *)cls, 0);
-    if (h == NULL) {
-        if (seg->handles == 0) segment_leave(seg);
-        segment_unref(seg);
+    if (seg == NULL || check_object(seg, name, index, generation, kind, &code) < 0) {
+        if (seg != NULL) {
+            if (seg->handles == 0) segment_leave(seg);
+            segment_unref(seg);
+        }
+        Py_DECREF((PyObject *)h);
         return NULL;
     }
-    handle_adopt(h, seg, index);
+    handle_adopt(h, seg, index, (uint8_t)kind, code);
     atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
     return (PyObject *)h;
 }
@@ -146,7 +154,13 @@ static int export_now(handle_t *h) {
     if (h->name != NULL) return 0;
     if (h->seg == NULL) return raise_closed(), -1;
     char text[OBJECT_NAME_ROOM];
-    if (segment_export(h->seg) < 0) return -1;
+    seg_t *seg = h->seg;
+    segment_ref(seg); /* the tracker is told in Python: another thread may close the handle meanwhile, or export it too */
+    int done = segment_export(seg);
+    if (done == 0 && h->seg == NULL) raise_closed(), done = -1;
+    segment_unref(seg);
+    if (done < 0) return -1;
+    if (h->name != NULL) return 0;
     if (mine(h)) h->exported = true;
     atomic_fetch_or(&h->slot->flags, SLOT_EXPORTED);
     if (h->index > 0 && h->seg->born != NULL) h->seg->slot_exported[h->index] = 1;
@@ -231,6 +245,7 @@ static PyObject *method_hand_over(PyObject *self, PyObject *unused) {
     if (export_now(h) < 0) return NULL;
     if (!mine(h)) return Py_NewRef(self); /* it belongs to others already */
     seg_t *seg = h->seg;
+    segment_ref(seg);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     atomic_store(&seg->header->handed_at, (uint64_t)now.tv_sec);
@@ -239,6 +254,7 @@ static PyObject *method_hand_over(PyObject *self, PyObject *unused) {
     segment_hand_over(seg);
     h->created = false;
     if (h->index > 0) slab_hand_over(seg, h->index);
+    segment_unref(seg);
     return Py_NewRef(self);
 }
 

@@ -82,15 +82,15 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
             spin(word, left);
             Py_END_ALLOW_THREADS
             spun = true;
-            continue;
+        } else {
+            if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
+            bit = LOCK_WAITERS;
+            Py_BEGIN_ALLOW_THREADS
+            futex_wait(word, seen | LOCK_WAITERS, left >= 0 && left < SLICE_NS ? left : SLICE_NS);
+            Py_END_ALLOW_THREADS
+            if (PyErr_CheckSignals() < 0) return -1;
         }
-        if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
-        bit = LOCK_WAITERS;
-        Py_BEGIN_ALLOW_THREADS
-        futex_wait(word, seen | LOCK_WAITERS, left >= 0 && left < SLICE_NS ? left : SLICE_NS);
-        Py_END_ALLOW_THREADS
-        if (PyErr_CheckSignals() < 0) return -1;
-        if (seg->token == 0) return raise_closed(), -1; /* closed by another thread meanwhile */
+        if (seg->token == 0 || seg->handles == 0) return raise_closed(), -1; /* closed by another thread meanwhile */
     }
 }
 
@@ -98,9 +98,9 @@ int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout
     if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot);
+    if (got == 0 && slot != NULL) slot_recover(slot);
     segment_unref(seg);
     if (got < 0) return -1;
-    if (slot != NULL) slot_recover(slot);
     FAULT(lock_recovered);
     return 0;
 }
@@ -157,14 +157,18 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
         hold->depth++;
         return 0;
     }
-    if (lock_word_acquire(hold->seg, &hold->slot->lock, timeout, hold->slot) < 0) return -1;
+    seg_t *seg = hold->seg;
+    segment_ref(seg); /* before the wait: the handle may be closed in it, and the hold would go with the segment */
+    if (lock_word_acquire(seg, &hold->slot->lock, timeout, hold->slot) < 0) {
+        segment_unref(seg);
+        return -1;
+    }
     atomic_store_explicit(&hold->thread, this_thread(), memory_order_relaxed);
     hold->depth = 1;
     hold->blocks++;
     hold_stage(hold, false);
     Py_CLEAR(hold->record); /* left by a thread that exited inside its block */
     enlist(hold);
-    segment_ref(hold->seg);
     return 0;
 }
 
@@ -182,32 +186,47 @@ void lock_release(hold_t *hold, bool changed) {
 
 /* End a hold without its thread's doing, as if the holder had died. No Python here: a thread exits without the GIL. The
  * reference to the segment stays behind, so that the mapping is not pulled away; it goes with the process. */
-void lock_abandon(hold_t *hold) {
+static void abandon(hold_t *hold) {
+    uintptr_t leaving = LEAVING, thread = atomic_load(&hold->thread);
+    if (thread == 0 || thread == leaving) return; /* somebody was faster */
     slot_recover(hold->slot);
     delist(hold);
     hold->depth = 0;
-    uintptr_t leaving = LEAVING;
     atomic_store(&hold->thread, leaving);
     lock_word_release(&hold->slot->lock);
     atomic_compare_exchange_strong(&hold->thread, &leaving, 0); /* unless another thread has the lock by now */
 }
 
+/* A thread that exits and one that closes may end the same hold at once, and the first's list is gone when it has. */
+static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
+
+void lock_abandon(hold_t *hold) {
+    pthread_mutex_lock(&ending);
+    abandon(hold);
+    pthread_mutex_unlock(&ending);
+}
+
 static void thread_exits(void *unused) {
     (void)unused;
-    while (holds.first != NULL) lock_abandon(holds.first);
+    pthread_mutex_lock(&ending);
+    while (holds.first != NULL) abandon(holds.first);
+    pthread_mutex_unlock(&ending);
 }
 
 int lock_install(void) { return pthread_key_create(&exit_key, thread_exits); }
 
 /* In a forked child: holds do not pass to it. */
 void lock_after_fork(void) {
+    pthread_mutex_init(&ending, NULL); /* another thread may have had it */
     holds.first = NULL;
-    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
+        seg->heap_busy = false;
         for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
             if (seg->holds[i] != NULL) {
                 atomic_store_explicit(&seg->holds[i]->thread, 0, memory_order_relaxed);
                 seg->holds[i]->depth = 0;
             }
+    }
 }
 
 /* None or a number of seconds; a negative one counts as 0. Sets -1 for ever. */

@@ -237,12 +237,13 @@ PyObject *record_decode(uint8_t tag, PyObject *bytes);
 PyObject *store_read(handle_t *h, bool holding);
 int store_publish(seg_t *seg, slot_t *slot, int64_t word, PyObject *record);
 void store_init(seg_t *seg, slot_t *slot);
+void store_drop(seg_t *seg, slot_t *slot);
 
 /* handle.c */
 int handle_place(handle_t *h, uint8_t kind, PyObject *name);
 int handle_publish(handle_t *h, PyObject *name);
 void handle_abort(handle_t *h);
-int handle_adopt(handle_t *h, seg_t *seg, uint32_t index);
+void handle_adopt(handle_t *h, seg_t *seg, uint32_t index, uint8_t kind, uint8_t code);
 hold_t *handle_hold(handle_t *h);
 PyObject *handle_read_only(void);
 

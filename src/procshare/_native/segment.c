@@ -179,10 +179,10 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     if (seg->fd < 0) return raise_os(errno, SHM), -1;
     FAULT(segment_made);
     struct stat st;
-    if (fchmod(seg->fd, 0600) < 0 || ftruncate(seg->fd, (off_t)seg->size) < 0 || fstat(seg->fd, &st) < 0)
-        return raise_os(errno, SHM), -1;
+    if (fstat(seg->fd, &st) < 0) return raise_os(errno, SHM), -1;
     seg->dev = st.st_dev;
     seg->ino = st.st_ino;
+    if (fchmod(seg->fd, 0600) < 0 || ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_os(errno, SHM), -1;
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
     FAULT(segment_reserved);
     seg->base = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, 0);
@@ -212,8 +212,9 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
     seg->size = (seg->payload + payload + PAGE - 1) / PAGE * PAGE;
     seg->known_size = seg->size;
     random_name(seg->name);
+    list_segment(seg); /* before space is reserved, without the GIL: a child forked meanwhile would keep our seat alive */
     if (open_unnamed(seg, reserve ? seg->size : seg->payload) < 0) {
-        release_mapping(seg);
+        segment_unref(seg);
         return NULL;
     }
     seg->header = (header_t *)seg->base;
@@ -221,12 +222,11 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
     FAULT(segment_filled);
     if (seat_take(seg) < 0) {
         raise_os(errno, SHM);
-        release_mapping(seg);
+        segment_unref(seg);
         return NULL;
     }
     FAULT(segment_seated);
     seg->owner = true;
-    list_segment(seg);
     return seg;
 }
 
@@ -409,6 +409,11 @@ void segment_remap_child(void) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", seg->fd);
         seg->seat = -1;
         seg->token = 0;
+        if (seg->base == NULL) { /* a thread that the child has not got was making it */
+            if (segment_fd(seg) >= 0) close(seg->fd);
+            seg->fd = -1;
+            continue;
+        }
         int fd = open(path, O_RDWR | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
             if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
@@ -437,6 +442,6 @@ void segment_hand_over(seg_t *seg) {
     unregister_name(seg);
     if (!seg->exported) return;
     seg->exported = false;
-    seg->handles--; /* not the last one: the caller's handle is open */
+    if (--seg->handles == 0) segment_leave(seg); /* only if another thread closed the caller's handle meanwhile */
     segment_unref(seg);
 }

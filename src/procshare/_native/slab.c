@@ -85,6 +85,7 @@ void slab_give_back(seg_t *seg, uint32_t index) {
     bool private = !seg->slot_exported[index] && seg->born[index] == fork_count + 1;
     seg->born[index] = 0;
     seg->live--;
+    if (private) store_drop(seg, slot); /* of a counter this is nothing */
     bool listed = false;
     for (seg_t *s = process.slabs; s != NULL && !listed; s = s->next_slab) listed = s == seg;
     if (listed && private) seg->spares[seg->spare++] = (uint16_t)index;

@@ -69,40 +69,44 @@ static PyObject *nonsense(seg_t *seg) {
     return NULL;
 }
 
-/* One attempt: 1 read, 0 replaced meanwhile, -1 exception. */
-static int try_read(seg_t *seg, slot_t *slot, PyObject **out) {
-    int64_t word = atomic_load(&slot->word);
-    if (!tagged_is_record(word)) {
-        if ((*out = tagged_decode(word)) != NULL) return 1;
-        return nonsense(seg), -1;
-    }
-    uint8_t tag = 0;
-    PyObject *bytes = copy_record(seg, slot, word, &tag);
+/* One attempt at the word, and at the tag and bytes of its record, if any: 1 copied, 0 replaced meanwhile, -1 exception. */
+static int try_copy(seg_t *seg, slot_t *slot, int64_t *word, uint8_t *tag, PyObject **bytes) {
+    *bytes = NULL;
+    *word = atomic_load(&slot->word);
+    if (!tagged_is_record(*word)) return 1;
+    *bytes = copy_record(seg, slot, *word, tag);
     atomic_thread_fence(memory_order_acquire);
-    if (atomic_load(&slot->word) != word) {
-        Py_XDECREF(bytes);
+    if (atomic_load(&slot->word) != *word) {
+        Py_CLEAR(*bytes);
         PyErr_Clear();
         return 0;
     }
-    *out = bytes ? record_decode(tag, bytes) : NULL;
-    Py_XDECREF(bytes);
-    if (*out != NULL) return 1;
+    if (*bytes != NULL) return 1;
     return nonsense(seg), -1;
 }
 
-/* A fresh object, the last commit. *holding*: the calling thread has the lock. */
+/* A fresh object, the last commit. *holding*: the calling thread has the lock. It is not made before the lock is free, for
+ * that may run anybody's code. The caller keeps the segment: the handle may be closed while this waits. */
 PyObject *store_read(handle_t *h, bool holding) {
-    PyObject *out = NULL;
-    for (int tries = 0; tries < 3; tries++) {
-        int done = try_read(h->seg, h->slot, &out);
-        if (done != 0) return done > 0 ? out : NULL;
+    seg_t *seg = h->seg;
+    slot_t *slot = h->slot;
+    int64_t word = 0;
+    uint8_t tag = 0;
+    PyObject *bytes = NULL;
+    int done = 0;
+    for (int tries = 0; tries < 3 && done == 0; tries++) done = try_copy(seg, slot, &word, &tag, &bytes);
+    if (done == 0) {
+        hold_t *hold = handle_hold(h);
+        if (hold == NULL || (!holding && lock_acquire(hold, -1) < 0)) return NULL;
+        bool closed = h->seg == NULL;
+        if (!closed) done = try_copy(seg, slot, &word, &tag, &bytes);
+        if (!holding) lock_release(hold, false);
+        if (closed) return raise_closed();
     }
-    hold_t *hold = handle_hold(h);
-    if (hold == NULL || (!holding && lock_acquire(hold, -1) < 0)) return NULL;
-    int done = try_read(h->seg, h->slot, &out);
-    if (!holding) lock_release(hold, false);
-    if (done == 0) return nonsense(h->seg);
-    return done > 0 ? out : NULL;
+    if (done <= 0) return nonsense(seg);
+    PyObject *out = bytes ? record_decode(tag, bytes) : tagged_decode(word);
+    Py_XDECREF(bytes);
+    return out ? out : nonsense(seg);
 }
 
 /* ---- writing, under the lock ---- */
@@ -111,6 +115,11 @@ static void give_back(seg_t *seg, slot_t *slot, unsigned i, uint64_t replacement
     uint64_t old = atomic_exchange(&slot->buffer[i], replacement);
     FAULT(value_grown);
     heap_free(seg, old >> 6, old & 63); /* refuses what is no extent, such as an inline buffer */
+}
+
+/* The object is gone, and nobody else can know it: its extents are free. */
+void store_drop(seg_t *seg, slot_t *slot) {
+    for (unsigned i = 0; i < 2; i++) give_back(seg, slot, i, 0);
 }
 
 /* See that buffer *i* holds *need* bytes, and not absurdly more: where it is, or NULL with an exception. */

@@ -13,7 +13,11 @@ PyObject *value_read(handle_t *h) {
     hold_t *hold = UNLIKELY(process.staged > 0) ? hold_if_any(h) : NULL;
     if (UNLIKELY(held_here(hold) && hold->dirty)) {
         if (h->code != 0) return code_decode(h->code, hold->pending);
-        return hold->record ? record_decode((uint8_t)hold->pending, hold->record) : tagged_decode(hold->pending);
+        if (hold->record == NULL) return tagged_decode(hold->pending);
+        PyObject *record = Py_NewRef(hold->record); /* unpickling runs Python, which may stage another */
+        PyObject *staged = record_decode((uint8_t)hold->pending, record);
+        Py_DECREF(record);
+        return staged;
     }
     if (LIKELY(h->code != 0)) return code_decode(h->code, atomic_load(h->word));
     int64_t word = atomic_load(h->word);
@@ -42,6 +46,10 @@ static PyObject *set(PyObject *self, PyObject *value) {
     if ((h->code != 0 ? code_encode(h->code, value, &word) : tagged_encode(value, &word, &record)) < 0) return NULL;
     hold_t *hold = h->seg != NULL ? handle_hold(h) : raise_closed(); /* pickling may have closed it */
     int done = hold == NULL ? -1 : lock_acquire(hold, -1);
+    if (done == 0 && h->seg == NULL) { /* closed while we waited: the slot may be another object's by now */
+        lock_release(hold, false);
+        raise_closed(), done = -1;
+    }
     if (done == 0) {
         if (hold->depth > 1) { /* inside this thread's own block: join it */
             PyObject *old = hold->record;
@@ -51,7 +59,8 @@ static PyObject *set(PyObject *self, PyObject *value) {
             Py_XDECREF(old);
         } else
             done = publish(h, hold, word, record);
-        lock_release(hold, done == 0);
+        if (held_here(hold)) lock_release(hold, done == 0);
+        else if (done == 0) raise_closed(), done = -1; /* closed while the file grew, which ended the hold */
     }
     Py_XDECREF(record);
     if (done < 0) return NULL;
