@@ -221,7 +221,7 @@ say(a.array[1])
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_closed_handle_can_still_remove_its_object(named: bool) -> None:
-    """Closing lets go and no more: `unlink()` and the end of `with` then remove what was exported, without attaching."""
+    """Closing lets go and no more: `unlink()` and the end of `with` then remove what was exported."""
     with SharedCounter(1, name="closed-early" if named else None) as counter:
         name = counter.name
         counter.close()
