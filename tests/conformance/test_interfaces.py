@@ -33,8 +33,12 @@ def test_a_backend_overrides_all_that_an_interface_leaves_open(backend: str, int
     assert {"value", "close", "locked", "__init__"} <= set(open_names)
 
     provided = {name: inspect.getattr_static(served, name) for name in open_names}
-    inherited = [name for name, attribute in provided.items() for base in interface.__mro__
-                 if vars(base).get(name) is attribute and name in left_open(base)]
+    inherited = [
+        name
+        for name, attribute in provided.items()
+        for base in interface.__mro__
+        if vars(base).get(name) is attribute and name in left_open(base)
+    ]
 
     assert inherited == []
 
