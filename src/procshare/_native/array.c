@@ -204,6 +204,8 @@ static PyObject *store(PyObject *self, PyObject *data) {
     }
     hold_t *hold = begin(h, -1, false);
     if (hold != NULL) {
+        seg_t *seg = hold->seg;
+        segment_pin(seg);
         char *to = hold->seg->base + hold->seg->payload;
         size_t half = (size_t)view.len / 2;
         Py_BEGIN_ALLOW_THREADS
@@ -213,6 +215,7 @@ static PyObject *store(PyObject *self, PyObject *data) {
         Py_END_ALLOW_THREADS
         if (held_here(hold)) end(hold);
         else hold = raise_closed(); /* another thread closed it meanwhile, which ended the hold: this write is half a one */
+        segment_unpin(seg);
     }
     PyBuffer_Release(&view);
     if (hold == NULL) return NULL;

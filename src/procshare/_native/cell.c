@@ -143,7 +143,9 @@ static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         return dead();
     }
     hold_t *hold = self->hold;
+    seg_t *seg = hold->seg;
     int done = 0;
+    segment_pin(seg);
     if (!self->inner) {
         handle_t *h = self->handle;
         done = finish(hold, h->kind, h->code, commit);
@@ -156,7 +158,8 @@ static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         hold->record = self->saved_record;
         self->saved_record = NULL;
     }
-    lock_release(hold, done > 0);
+    if (usable(self)) lock_release(hold, done > 0); /* else closed while the file grew */
+    segment_unpin(seg);
     retire(self);
     if (done < 0) return NULL;
     Py_RETURN_NONE;

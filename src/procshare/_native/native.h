@@ -121,6 +121,8 @@ int segment_fd(seg_t *seg);
 void segment_ref(seg_t *seg);
 void segment_unref(seg_t *seg);
 void segment_leave(seg_t *seg);
+void segment_pin(seg_t *seg);
+void segment_unpin(seg_t *seg);
 void segment_destroy(seg_t *seg);
 void segment_unregister(_Atomic uint64_t *registered, const char *name);
 void segment_hand_over(seg_t *seg);

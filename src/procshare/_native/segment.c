@@ -366,6 +366,18 @@ void segment_leave(seg_t *seg) {
     seat_drop_all(seg->fd);
 }
 
+/* For the length of a call that writes under a lock and may let other threads run: a close() meanwhile must not give up the
+ * seat, or another process would take the lock from under the writer. */
+void segment_pin(seg_t *seg) {
+    segment_ref(seg);
+    seg->handles++;
+}
+
+void segment_unpin(seg_t *seg) {
+    if (--seg->handles == 0) segment_leave(seg);
+    segment_unref(seg);
+}
+
 /* Destroy for everyone: the name goes now, the memory when the last process lets go. */
 void segment_destroy(seg_t *seg) {
     segment_unlink_name(seg);

@@ -51,6 +51,8 @@ static PyObject *set(PyObject *self, PyObject *value) {
         raise_closed(), done = -1;
     }
     if (done == 0) {
+        seg_t *seg = hold->seg;
+        segment_pin(seg);
         if (hold->depth > 1) { /* inside this thread's own block: join it */
             PyObject *old = hold->record;
             hold->pending = word;
@@ -61,6 +63,7 @@ static PyObject *set(PyObject *self, PyObject *value) {
             done = publish(h, hold, word, record);
         if (held_here(hold)) lock_release(hold, done == 0);
         else if (done == 0) raise_closed(), done = -1; /* closed while the file grew, which ended the hold */
+        segment_unpin(seg);
     }
     Py_XDECREF(record);
     if (done < 0) return NULL;
