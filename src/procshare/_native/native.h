@@ -17,6 +17,7 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define NOINLINE __attribute__((noinline, cold))
 #define CHUNKS 40
 #define SLICE_NS 50000000LL /* a wait looks at signals and at the holder this often */
 #define SPIN_NS 20000LL
@@ -214,7 +215,7 @@ static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t 
 }
 
 /* change.c */
-void change_wake(slot_t *slot);
+NOINLINE void change_wake(slot_t *slot);
 int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns);
 long futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns);
 void futex_wake(_Atomic uint32_t *word, int count);
@@ -271,7 +272,7 @@ int faults_init(PyObject *module);
 
 /* errors.c: each sets a Python exception of procshare and returns NULL */
 void *raise_named(const char *cls, const char *name, const char *format, ...);
-void *raise_closed(void);
+NOINLINE void *raise_closed(void);
 void *raise_out_of_memory(const char *name, uint64_t needed, uint64_t free);
 void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns);
 void *raise_os(int error, const char *name);
