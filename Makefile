@@ -1,7 +1,7 @@
 # The one door for people and CI. Each target makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(VENV)/bin
+BIN = $(abspath $(VENV))/bin
 CHECK = $(BIN)/basedpyright --pythonpath $(BIN)/python
 
 .PHONY: demo test test-all lint types bench sanitize clean
@@ -19,7 +19,7 @@ lint: install-lint          ## style of the Python code
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: install-test         ## both type checkers, and how much of the public interface is typed
-	$(BIN)/mypy && $(CHECK) && $(CHECK) --verifytypes procshare --ignoreexternal
+	$(BIN)/mypy && $(CHECK) && cd / && $(CHECK) --verifytypes procshare --ignoreexternal
 
 bench: install-bench        ## every benchmark, each beside the standard library in the same run
 	$(BIN)/python benchmarks/run.py
