@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
-CHECK = $(BIN)/basedpyright --pythonpath $(BIN)/python
 
 .PHONY: demo test test-all lint types bench sanitize clean
 
@@ -19,7 +18,7 @@ lint: install-lint          ## style of the Python code
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: install-test         ## both type checkers, and how much of the public interface is typed
-	$(BIN)/mypy && $(CHECK) && cd / && $(CHECK) --verifytypes procshare --ignoreexternal
+	export PATH="$(BIN):$$PATH"; mypy && basedpyright && cd / && basedpyright --verifytypes procshare --ignoreexternal
 
 bench: install-bench        ## every benchmark, each beside the standard library in the same run
 	$(BIN)/python benchmarks/run.py
