@@ -71,7 +71,7 @@ class Script:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._err,
-            env={**os.environ, "PYTHONPATH": str(home), **(environ or {})},
+            env={**os.environ, "PYTHONPATH": f"{home}:{os.environ.get('PYTHONPATH', '')}", **(environ or {})},
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None

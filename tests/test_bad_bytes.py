@@ -26,7 +26,8 @@ import procshare.backends.shm.array
 hooks = procshare.backends.shm.segment
 hooks.register = hooks.unregister = lambda name: None  # what is left of a death is removed below, in silence
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
-resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+if "ASAN_OPTIONS" not in os.environ:  # the sanitizer maps terabytes
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 
 RECORD = np.dtype({"names": ["a", "b"], "formats": ["i4", ("f8", (2,))], "offsets": [4, 8], "itemsize": 32})
 MAKE = {
