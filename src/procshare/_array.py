@@ -200,22 +200,22 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
     @property
     def shape(self) -> tuple[int, ...]:
         """The length of each dimension."""
-        raise NotImplementedError
+        return self.array.shape
 
     @property
     def dtype(self) -> np.dtype[ScalarT]:
         """The element type."""
-        raise NotImplementedError
+        return self.array.dtype
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        raise NotImplementedError
+        return self.array.size
 
     @property
     def nbytes(self) -> int:
         """The bytes that the elements take."""
-        raise NotImplementedError
+        return self.array.nbytes
 
     def set(self, value: npt.ArrayLike) -> None:
         """Replace all elements at once, by an array or a number that broadcasts to the shape.
@@ -257,13 +257,13 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         raise NotImplementedError
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self.array)
 
     def __getitem__(self, index: Any) -> Any:
-        raise NotImplementedError
+        return self.array[index]
 
     def __iter__(self) -> Iterator[Any]:
-        raise NotImplementedError
+        return iter(self.value)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         raise NotImplementedError

@@ -86,7 +86,7 @@ static bool is_garbage(int fd, const header_t *h) {
 static bool unlink_held(int fd, const char *name, header_t *h) {
     char path[NAME_ROOM + 16];
     struct stat here, there;
-    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
     if (unlink(path) < 0) return false;
     segment_unregister(&h->tracker, name);
@@ -116,11 +116,8 @@ static seg_t *mapped_already(const struct stat *st) {
 }
 
 static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, const char *name) {
-    seg_t *seg = calloc(1, sizeof *seg);
-    if (seg == NULL || (seg->open = calloc((size_t)h->slots + 1, sizeof *seg->open)) == NULL) {
-        free(seg);
-        return (seg_t *)PyErr_NoMemory();
-    }
+    seg_t *seg = segment_new(h->slots);
+    if (seg == NULL) return NULL;
     seg->base = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (seg->base == MAP_FAILED) {
         free(seg->open);
@@ -131,14 +128,12 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
     seg->fd = fd;
     seg->dev = st->st_dev;
     seg->ino = st->st_ino;
-    seg->seat = -1;
     seg->kind = h->kind;
     seg->size = h->size;
     seg->payload = h->payload;
     seg->payload_size = h->payload_size;
     seg->meta = h->meta;
     seg->meta_size = h->meta_size;
-    seg->slots = h->slots;
     seg->known_size = (uint64_t)st->st_size;
     snprintf(seg->name, NAME_ROOM, "%s", name);
     return seg;

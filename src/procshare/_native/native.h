@@ -18,6 +18,7 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NOINLINE __attribute__((noinline, cold))
+#define SHM "/dev/shm"
 #define CHUNKS 40
 #define SLICE_NS 50000000LL /* a wait looks at signals and at the holder this often */
 #define SPIN_NS 20000LL
@@ -113,7 +114,8 @@ static inline void cpu_relax(void) {
 #endif
 }
 
-/* segment.c */
+/* segment.c, attach.c, window.c */
+seg_t *segment_new(uint32_t slots);
 seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve);
 int segment_publish(seg_t *seg, const char *name);
 int segment_export(seg_t *seg);

@@ -25,7 +25,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHM "/dev/shm"
 #define PAGE 4096ull
 #define RESERVE_STEP (64ull << 20) /* so that a signal costs at most this much work done again */
 
@@ -193,18 +192,25 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     return 0;
 }
 
-/* A new segment without a name, in which this process is seated; the payload is reserved only if *reserve*.
- * Returns one reference, or NULL with an exception. */
-seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve) {
-    if (segment_start_process() < 0) return NULL;
+/* The private record of a segment with this many slots, nothing mapped yet; NULL with an exception. */
+seg_t *segment_new(uint32_t slots) {
     seg_t *seg = calloc(1, sizeof *seg);
     if (seg == NULL || (seg->open = calloc((size_t)slots + 1, sizeof *seg->open)) == NULL) {
         free(seg);
         return (seg_t *)PyErr_NoMemory();
     }
-    seg->fd = seg->seat = -1;
-    seg->kind = kind;
     seg->slots = slots;
+    seg->fd = seg->seat = -1;
+    return seg;
+}
+
+/* A new segment without a name, in which this process is seated; the payload is reserved only if *reserve*.
+ * Returns one reference, or NULL with an exception. */
+seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve) {
+    if (segment_start_process() < 0) return NULL;
+    seg_t *seg = segment_new(slots);
+    if (seg == NULL) return NULL;
+    seg->kind = kind;
     seg->meta = meta_size <= META_ROOM ? META_OFFSET : HEADER_SIZE;
     seg->meta_size = (uint32_t)meta_size;
     seg->payload = HEADER_SIZE + (meta_size <= META_ROOM ? 0 : (meta_size + PAGE - 1) / PAGE * PAGE);
@@ -386,66 +392,6 @@ void segment_destroy(seg_t *seg) {
     seg->exported = false;
     if (--seg->handles == 0) segment_leave(seg);
     segment_unref(seg);
-}
-
-/* ---- windows into a file that grows ---- */
-
-/* Where [offset, offset + length) of the file is mapped; NULL, without an exception, if it is not all in the file. */
-void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
-    if (length > INT64_MAX || offset > INT64_MAX) return NULL;
-    if (offset + length <= seg->size) return seg->base + offset;
-    if (offset < seg->size) return NULL;
-    if (offset + length > seg->known_size) {
-        struct stat st;
-        if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
-        seg->known_size = (uint64_t)st.st_size;
-    }
-    int i = 63 - __builtin_clzll(offset / seg->size);
-    uint64_t start = seg->size << i;
-    if (i >= CHUNKS || offset + length > start * 2) return NULL;
-    if (seg->chunk[i] == NULL) {
-        if (segment_fd(seg) < 0) return NULL;
-        void *at = mmap(NULL, start, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, (off_t)start);
-        if (at == MAP_FAILED) return NULL;
-        seg->chunk[i] = at;
-    }
-    return seg->chunk[i] + (offset - start);
-}
-
-/* In a forked child: a file description of its own for each mapping, in the same places, and a seat on it. Until then the
- * inherited ones keep the parent's seats alive. */
-void segment_remap_child(void) {
-    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
-        char path[NAME_ROOM + 16];
-        struct stat st;
-        snprintf(path, sizeof path, "/proc/self/fd/%d", seg->fd);
-        seg->seat = -1;
-        seg->token = 0;
-        if (seg->base == NULL) { /* a thread that the child has not got was making it */
-            if (segment_fd(seg) >= 0) close(seg->fd);
-            seg->fd = -1;
-            continue;
-        }
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
-            if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
-            snprintf(path, sizeof path, SHM "/%s", seg->name);
-            fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-            if (fd < 0) continue;
-            if (fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
-                close(fd);
-                continue;
-            }
-        } else {
-            close(seg->fd);
-        }
-        seg->fd = fd;
-        mmap(seg->base, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-        for (int i = 0; i < CHUNKS; i++)
-            if (seg->chunk[i] != NULL)
-                mmap(seg->chunk[i], seg->size << i, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)(seg->size << i));
-        if (seg->handles > 0) seat_take(seg);
-    }
 }
 
 /* The owner gives it away: its exit, and its tracker's, no longer remove it. */

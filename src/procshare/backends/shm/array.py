@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from procshare._array import SharedArray
 from procshare._arrays import to_array, to_dtype
-from procshare._errors import Closed, CorruptSegment, KindMismatch, LockTimeout, WaitTimeout
+from procshare._errors import Closed, CorruptSegment, KindMismatch
 from procshare.backends.shm.base import ShmShared
 from procshare.backends.shm.core import native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self, Unpack
@@ -110,22 +109,6 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
         except AttributeError:
             raise Closed from None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[ScalarT]:
-        return self.array.dtype
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def nbytes(self) -> int:
-        return self.array.nbytes
-
     def close(self) -> None:
         super().close()
         if hasattr(self, "_live"):
@@ -162,34 +145,6 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
                 return copied
         with self.locked(timeout) as live:
             return live.copy()
-
-    def wait_until(
-        self, predicate: Callable[[npt.NDArray[ScalarT]], bool], timeout: float | None = None
-    ) -> npt.NDArray[ScalarT]:
-        start = time.monotonic()
-        while True:
-            token = self._watch()
-            waited = time.monotonic() - start
-            left = None if timeout is None else max(timeout - waited, 0.0)
-            try:
-                value = self._snapshot(left)
-            except LockTimeout:
-                raise WaitTimeout(self._label(), time.monotonic() - start) from None
-            if predicate(value):
-                return value
-            waited = time.monotonic() - start
-            if timeout is not None and waited >= timeout:
-                raise WaitTimeout(self._label(), waited)
-            self._await_change(token, None if timeout is None else timeout - waited)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.array[index]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.value)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy:

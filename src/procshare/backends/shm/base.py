@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from procshare._errors import WaitTimeout
+from procshare._errors import AlreadyExists, LockTimeout, NotFound, WaitTimeout
 from procshare._shared import Shared
 from procshare.backends.shm.segment import attach_as, rebuild
 
@@ -28,8 +28,6 @@ class ShmShared(Shared[T]):
 
     @classmethod
     def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
-        from procshare._errors import AlreadyExists, NotFound
-
         while True:  # each turn that fails means that another process made or removed it in between
             try:
                 attached: Any = cls._attach(name)
@@ -61,15 +59,23 @@ class ShmShared(Shared[T]):
             new: T = cell.value
         return new
 
+    def _snapshot(self, timeout: float | None) -> T:
+        return self.value  # waits for nobody; an array's may have to wait for a block to end
+
     def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
-        start = time.monotonic()
         native: Any = self
+        start = time.monotonic()
+        left = timeout
         while True:
             token = native._watch()
-            value = self.value
+            try:
+                value = self._snapshot(left)
+            except LockTimeout:
+                raise WaitTimeout(native._label(), time.monotonic() - start) from None
             if predicate(value):
                 return value
-            waited = time.monotonic() - start
-            if timeout is not None and waited >= timeout:
-                raise WaitTimeout(native._label(), waited)
-            native._await_change(token, None if timeout is None else timeout - waited)
+            if timeout is not None:
+                left = max(start + timeout - time.monotonic(), 0.0)
+                if left == 0:
+                    raise WaitTimeout(native._label(), time.monotonic() - start)
+            native._await_change(token, left)

@@ -16,7 +16,7 @@ from procshare.backends.stdlib.locking import hold_of, new_hold, poll
 from procshare.backends.stdlib.memory import LARGE, HeapMemory, MappedMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
     from typing import Unpack
 
@@ -165,31 +165,6 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
     def recover(self) -> None:
         """Nothing to do: with this backend nobody learns of a holder's death."""
         self._require_open()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[ScalarT]:
-        return self.array.dtype
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def nbytes(self) -> int:
-        return self.array.nbytes
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.array[index]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.value)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         live = self.array
