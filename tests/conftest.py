@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+if not native_built():  # what is left are the tests of the standard library's backend, and of all that needs no backend
+    _OF_THE_CORE = "bad_bytes deaths docs examples forks full_memory leaks lifetimes locks mutation names properties"
+    collect_ignore = [f"test_{topic}.py" for topic in _OF_THE_CORE.split()]
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
