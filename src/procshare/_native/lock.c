@@ -1,7 +1,7 @@
 /* The lock: one futex word in shared memory that names its holder's seat, and private records of which thread has it.
  *
  * Taking it is one compare-exchange from 0 to my token. A waiter spins for at most 20 µs without the GIL, then sets
- * the waiters bit and sleeps in slices of at most 50 ms; before each sleep it asks the kernel whether the holder's seat
+ * the waiters bit and sleeps in slices of 1 to 50 ms; before each sleep it asks the kernel whether the holder's seat
  * is still occupied, and takes a dead holder's lock by compare-exchange on the exact word it judged.
  *
  * Deaths. Holding it: the next one takes over, and repairs what the slot's kind needs (slot_recover), which is idempotent,
@@ -65,8 +65,19 @@ static bool holder_alive(seg_t *seg, uint32_t seen, const slot_t *slot) {
     return hold != NULL && atomic_load(&hold->thread) != 0;
 }
 
+/* Sleep for a slice or what is left of the time, then look at signals. Slices are short at first, because a holder that is
+ * being killed takes a moment to be dead; then they double. */
+static int doze(_Atomic uint32_t *word, uint32_t expected, int64_t left, int64_t *slice) {
+    Py_BEGIN_ALLOW_THREADS
+    futex_wait(word, expected, left >= 0 && left < *slice ? left : *slice);
+    Py_END_ALLOW_THREADS
+    *slice = *slice < SLICE_NS / 2 ? *slice * 2 : SLICE_NS;
+    return PyErr_CheckSignals();
+}
+
 static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
     int64_t start = now_ns(), left = timeout;
+    int64_t slice = FIRST_SLICE_NS;
     uint32_t bit = 0; /* once we slept there may be other sleepers, so we take it with the bit set */
     for (bool spun = false;;) {
         uint32_t seen = 0;
@@ -85,10 +96,7 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
         } else {
             if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
             bit = LOCK_WAITERS;
-            Py_BEGIN_ALLOW_THREADS
-            futex_wait(word, seen | LOCK_WAITERS, left >= 0 && left < SLICE_NS ? left : SLICE_NS);
-            Py_END_ALLOW_THREADS
-            if (PyErr_CheckSignals() < 0) return -1;
+            if (doze(word, seen | LOCK_WAITERS, left, &slice) < 0) return -1;
         }
         if (seg->token == 0 || seg->handles == 0) return raise_closed(), -1; /* closed by another thread meanwhile */
     }

@@ -21,6 +21,7 @@
 #define SHM "/dev/shm"
 #define CHUNKS 40
 #define SLICE_NS 50000000LL /* a wait looks at signals and at the holder this often */
+#define FIRST_SLICE_NS 1000000LL
 #define SPIN_NS 20000LL
 
 typedef struct seg seg_t;
