@@ -35,17 +35,15 @@ static int write_payload(seg_t *seg, const char *data, uint64_t length) {
 /* _create(data or None, nbytes, meta, name, proceed) */
 static PyObject *create(PyObject *self, PyObject *args) {
     handle_t *h = (handle_t *)self;
-    PyObject *data, *name;
+    PyObject *data, *name, *meta;
     unsigned long long nbytes;
-    const char *meta;
-    Py_ssize_t meta_size;
     int proceed;
-    if (!PyArg_ParseTuple(args, "OKy#Op", &data, &nbytes, &meta, &meta_size, &name, &proceed)) return NULL;
+    if (!PyArg_ParseTuple(args, "OKSOp", &data, &nbytes, &meta, &name, &proceed)) return NULL;
     if (h->seg != NULL) return PyErr_Format(PyExc_TypeError, "__init__ was called again on an object that exists");
     if (nbytes > (1ull << 46)) return raise_out_of_memory("a new array", nbytes, shm_free_bytes());
     Py_buffer view = {0};
     if (data != Py_None && PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
-    seg_t *seg = segment_create(KIND_ARRAY, nbytes, meta, (size_t)meta_size, 0, data == Py_None);
+    seg_t *seg = segment_create(KIND_ARRAY, nbytes, PyBytes_AsString(meta), (size_t)PyBytes_Size(meta), 0, data == Py_None);
     int done = seg == NULL ? -1 : 0;
     if (done == 0) {
         if (proceed) atomic_fetch_or(&seg->header->flags, SEG_PROCEED);
