@@ -11,6 +11,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* Python 3.12's headers take these for immortal whatever the limited API asks for. A core built with them runs on 3.11 too,
+ * where they are not. */
+#undef Py_RETURN_NONE
+#define Py_RETURN_NONE return Py_NewRef(Py_None)
+#undef Py_RETURN_TRUE
+#define Py_RETURN_TRUE return Py_NewRef(Py_True)
+#undef Py_RETURN_FALSE
+#define Py_RETURN_FALSE return Py_NewRef(Py_False)
+
 #include "faults.h"
 #include "layout.h"
 
