@@ -263,7 +263,7 @@ def test_a_thread_that_ends_lets_go_of_all_it_holds() -> None:
     with SharedCounter() as one, SharedValue(2) as two, SharedCounter(3, name="locks-three") as three:
         in_thread(lambda: [leave_open(x) for x in (one, two, one, three, two)])
         for x in (one, two, three):
-            assert is_free(x)
+            assert is_free_after(x)  # join() returns when the thread has left Python, a moment before it has ended
 
 
 def interrupted(call: Callable[[], object]) -> float:
