@@ -186,7 +186,6 @@ int lock_acquire(hold_t *hold, int64_t timeout_ns);
 void lock_release(hold_t *hold, bool changed);
 void lock_word_release(_Atomic uint32_t *word);
 void lock_abandon(hold_t *hold);
-void lock_forget_all(void);
 void lock_after_fork(void);
 int lock_install(void);
 void slot_recover(slot_t *slot);
