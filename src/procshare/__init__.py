@@ -2,6 +2,7 @@
 
 from procshare._array import SharedArray
 from procshare._counter import SharedCounter
+from procshare._dict import SharedDict
 from procshare._errors import (
     AlreadyExists,
     Closed,
@@ -17,9 +18,13 @@ from procshare._errors import (
     VersionMismatch,
     WaitTimeout,
 )
+from procshare._list import SharedList
+from procshare._namespace import SharedNamespace
 from procshare._segments import SegmentInfo, prune, segments
+from procshare._set import SharedSet
 from procshare._share import attach, share, wrap
 from procshare._shared import Cell, Handle, Shared
+from procshare._transaction import transaction
 from procshare._value import SharedValue
 from procshare.backends import Backend, default_backend, set_default_backend
 
@@ -41,6 +46,10 @@ __all__ = [
     "Shared",
     "SharedArray",
     "SharedCounter",
+    "SharedDict",
+    "SharedList",
+    "SharedNamespace",
+    "SharedSet",
     "SharedValue",
     "UnsupportedByBackend",
     "VersionMismatch",
@@ -51,5 +60,6 @@ __all__ = [
     "segments",
     "set_default_backend",
     "share",
+    "transaction",
     "wrap",
 ]

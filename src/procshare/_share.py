@@ -6,6 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from procshare._array import SharedArray
+from procshare._dict import SharedDict
+from procshare._list import SharedList
+from procshare._set import SharedSet
 from procshare._shared import Handle, Shared
 from procshare._value import SharedValue
 from procshare.backends import serve
@@ -13,18 +16,21 @@ from procshare.backends import serve
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Sequence
-    from multiprocessing.managers import ValueProxy
+    from multiprocessing.managers import DictProxy, ListProxy, Namespace, ValueProxy
     from multiprocessing.shared_memory import SharedMemory
     from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 
     import numpy as np
     import numpy.typing as npt
 
+    from procshare._namespace import SharedNamespace
     from procshare.backends import Backend
 
     ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 HandleT = TypeVar("HandleT", bound=Shared[Any])
 
 
@@ -37,24 +43,45 @@ def share(  # type: ignore[overload-overlap]
     obj: npt.NDArray[ScalarT], *, name: str | None = None, backend: str | Backend | None = None
 ) -> SharedArray[ScalarT]: ...
 @overload
+def share(  # type: ignore[overload-overlap]
+    obj: dict[K, V], *, name: str | None = None, backend: str | Backend | None = None
+) -> SharedDict[K, V]: ...
+@overload
+def share(  # type: ignore[overload-overlap]
+    obj: list[T], *, name: str | None = None, backend: str | Backend | None = None
+) -> SharedList[T]: ...
+@overload
+def share(  # type: ignore[overload-overlap]
+    obj: set[T], *, name: str | None = None, backend: str | Backend | None = None
+) -> SharedSet[T]: ...
+@overload
 def share(obj: T, *, name: str | None = None, backend: str | Backend | None = None) -> SharedValue[T]: ...
 def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = None) -> Shared[Any]:
-    """Share a copy of *obj*: an ndarray becomes a `SharedArray`, any other object that pickles a `SharedValue`.
+    """Share a copy of *obj*, by the class that fits it.
 
-    A handle is returned as it is. (To count, make a `SharedCounter`: an int becomes a value.)
+    A dict becomes a `SharedDict`, a list a `SharedList`, a set a `SharedSet`, an ndarray a `SharedArray`, any other
+    object that pickles a `SharedValue`; subclasses too. A handle is returned as it is. (To count, make a
+    `SharedCounter`: an int becomes a value.)
 
     Args:
         obj: What to copy.
         name, backend: As for the class.
 
     Raises:
-        TypeError: *obj* cannot be shared: it does not pickle.
+        TypeError: *obj* cannot be shared: it does not pickle, or a dict's key or a set's element is of a type that
+            `SharedDict` and `SharedSet` refuse.
         OutOfSharedMemory: No room; nothing was created.
     """
     given: object = obj
     if isinstance(given, Shared):
         handle: Shared[Any] = obj
         return handle
+    if isinstance(given, dict):
+        return SharedDict(obj, name=name, backend=backend)
+    if isinstance(given, list):
+        return SharedList(obj, name=name, backend=backend)
+    if isinstance(given, set):
+        return SharedSet(obj, name=name, backend=backend)
     numpy = sys.modules.get("numpy")  # an ndarray exists only where NumPy was imported
     if numpy is not None and isinstance(obj, numpy.ndarray):
         return SharedArray(obj, name=name, backend=backend)
@@ -65,6 +92,12 @@ def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = 
 def wrap(obj: Synchronized[T]) -> SharedValue[T]: ...
 @overload
 def wrap(obj: ValueProxy[T]) -> SharedValue[T]: ...
+@overload
+def wrap(obj: DictProxy[K, V]) -> SharedDict[K, V]: ...
+@overload
+def wrap(obj: ListProxy[T]) -> SharedList[T]: ...
+@overload
+def wrap(obj: Namespace) -> SharedNamespace: ...
 @overload
 def wrap(obj: SynchronizedArray[Any]) -> SharedArray[Any]: ...
 @overload
@@ -78,11 +111,14 @@ def wrap(obj: SharedMemory, *, dtype: npt.DTypeLike, shape: int | Sequence[int])
 def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Shared[Any]:
     """Adopt a live object of `multiprocessing`: the same memory and the same lock behind procshare's interface.
 
+    A dict, list or Namespace of a `Manager` becomes a `SharedDict`, `SharedList` or `SharedNamespace`.
+
     Code that holds the original and code that holds the result exclude each other. The result is of the `stdlib`
     backend, and travels between processes as the original does.
 
     Args:
-        obj: A `multiprocessing` Value or Array, a `Manager().Value`, or a `SharedMemory`.
+        obj: A `multiprocessing` Value or Array, a `SharedMemory`, or a proxy from a `Manager`: its Value, dict, list
+            or Namespace.
         dtype: Element type, for a `SharedMemory` only.
         shape: Length or lengths, for a `SharedMemory` only.
 

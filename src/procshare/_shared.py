@@ -42,7 +42,7 @@ class Handle(ABC):
     __slots__ = ()
 
     kind: ClassVar[str] = ""
-    """What the object is, as stored in its segment: "counter", "value" or "array"."""
+    """What the object is, as its segment tells: "counter", "value", "array", "dict", "list", "set" or "namespace"."""
     _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

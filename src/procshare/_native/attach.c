@@ -34,6 +34,14 @@ static int open_checked(const char *name, struct stat *st) {
     return -1;
 }
 
+/* The file of a segment, for a look without attaching; -1 without an exception. */
+int segment_open(const char *name) {
+    struct stat st;
+    int fd = open_checked(name, &st);
+    if (fd < 0) PyErr_Clear();
+    return fd;
+}
+
 /* What is wrong with a header, or NULL. */
 static const char *header_fault(const header_t *h, uint64_t file_size) {
     if (h->kind < KIND_SLAB || h->kind >= KIND_END) return "its kind is unknown";
@@ -45,7 +53,7 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
     if (h->meta != META_OFFSET && h->meta < HEADER_SIZE) return "its description lies over its seats";
     if (h->slots != (h->kind == KIND_SLAB ? SLAB_SLOTS : 0)) return "its number of slots is wrong";
     if (h->kind == KIND_SLAB && h->size != SLAB_SIZE) return "its size is not a slab's";
-    if ((h->kind == KIND_COUNTER || h->kind == KIND_VALUE) && h->size != HEADER_SIZE) return "its size is not a value's";
+    if (h->kind != KIND_SLAB && h->kind != KIND_ARRAY && h->size != HEADER_SIZE) return "its size is not that of its kind";
     if (memchr(h->name, 0, NAME_ROOM) == NULL) return "its name has no end";
     return NULL;
 }

@@ -71,7 +71,7 @@ PyObject *method_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return cell_make((handle_t *)self, args, nargs, kwnames);
 }
 
-static void *dead(void) {
+void *guard_dead(void) {
     PyObject *detail = PyUnicode_FromString("the `with x.locked()` block of this guard is over; begin another");
     PyObject *cls = PyObject_GetAttrString(process.errors, "Closed");
     PyObject *error = cls && detail ? PyObject_CallFunctionObjArgs(cls, detail, NULL) : NULL;
@@ -91,14 +91,14 @@ static PyObject *cell_enter(PyObject *op, PyObject *unused) {
     (void)unused;
     cell_t *self = (cell_t *)op;
     handle_t *h = self->handle;
-    if (self->state != FRESH || self->epoch != process.epoch) return dead();
+    if (self->state != FRESH || self->epoch != process.epoch) return guard_dead();
     if (h->seg == NULL) return raise_closed();
     hold_t *hold = handle_hold(h);
     if (hold == NULL || lock_acquire(hold, self->timeout) < 0) return NULL;
     if (UNLIKELY(self->state != FRESH || h->seg == NULL)) { /* another thread entered it, or closed the handle, meanwhile */
         bool closed = self->state == FRESH;
         lock_release(hold, false);
-        return closed ? raise_closed() : dead();
+        return closed ? raise_closed() : guard_dead();
     }
     self->hold = hold;
     self->block = hold->blocks;
@@ -140,7 +140,7 @@ static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         bool silent = self->state == OPEN; /* its thread's hold was ended by close(), or belongs to the parent process */
         retire(self);
         if (silent) Py_RETURN_NONE;
-        return dead();
+        return guard_dead();
     }
     hold_t *hold = self->hold;
     seg_t *seg = hold->seg;
@@ -166,7 +166,7 @@ static PyObject *cell_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs
 }
 
 static PyObject *read_cell(cell_t *self) {
-    if (UNLIKELY(!usable(self))) return dead();
+    if (UNLIKELY(!usable(self))) return guard_dead();
     hold_t *hold = self->hold;
     handle_t *h = self->handle;
     if (h->kind == KIND_COUNTER) return PyLong_FromLongLong(hold->pending);
@@ -176,7 +176,7 @@ static PyObject *read_cell(cell_t *self) {
 }
 
 static int write_cell(cell_t *self, PyObject *value) {
-    if (!usable(self)) return dead(), -1;
+    if (!usable(self)) return guard_dead(), -1;
     if (value == NULL) return PyErr_SetString(PyExc_AttributeError, "value cannot be deleted"), -1;
     hold_t *hold = self->hold;
     handle_t *h = self->handle;
@@ -188,7 +188,7 @@ static int write_cell(cell_t *self, PyObject *value) {
     if (done < 0) return -1;
     if (UNLIKELY(!usable(self))) { /* encoding ran Python, which may have ended the block */
         Py_XDECREF(record);
-        return dead(), -1;
+        return guard_dead(), -1;
     }
     hold->pending = staged;
     hold_stage(hold, true);

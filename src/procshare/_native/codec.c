@@ -6,7 +6,7 @@
  *
  *   fff9 0000 0000 000x   None, False, True
  *   fffa iiii iiii iiii   int of 48 bits
- *   fffb vvvv vvvv vvvb   a record: 47 bits of version, 1 bit of buffer
+ *   fffb vvvv vvvv vvvb   a record: of a value, 47 bits of version, 1 bit of buffer; in a container, its offset / 8
  *   any other             double (a NaN with other bits than Python's own is pickled)
  */
 #include "native.h"
@@ -21,7 +21,6 @@
 #define TAG_RECORD 0xfffbull
 #define QUIET_NAN 0x7ff8000000000000ull
 
-enum { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE };
 
 static uint64_t bits_of(double d) {
     uint64_t bits;
@@ -146,6 +145,10 @@ bool tagged_is_record(int64_t word) { return ~(uint64_t)word >> 48 == TAG_RECORD
 
 int64_t tagged_record(uint64_t version, unsigned buffer) { return seal(TAG_RECORD, version << 1 | buffer); }
 
+uint64_t tagged_at(uint64_t offset) { return (uint64_t)seal(TAG_RECORD, offset >> 3); }
+
+uint64_t tagged_offset(uint64_t word) { return (~word & 0xffffffffffffull) << 3; }
+
 /* The object in a word that is no record; NULL without an exception if it is no word of ours. */
 PyObject *tagged_decode(int64_t word) {
     uint64_t bits = ~(uint64_t)word, tag = bits >> 48;
@@ -196,12 +199,38 @@ static PyObject *pickled(PyObject *obj) {
     return NULL;
 }
 
+/* An int of any size as two's complement bytes, least significant first, and back. */
+PyObject *int_bytes(PyObject *obj) {
+    PyObject *bits = PyObject_CallMethod(obj, "bit_length", NULL), *out = NULL;
+    Py_ssize_t length = bits ? PyLong_AsSsize_t(bits) / 8 + 1 : 0;
+    PyObject *method = bits ? PyObject_GetAttrString(obj, "to_bytes") : NULL;
+    PyObject *args = method ? Py_BuildValue("(ns)", length, "little") : NULL;
+    PyObject *how = args ? Py_BuildValue("{sO}", "signed", Py_True) : NULL;
+    if (how != NULL) out = PyObject_Call(method, args, how);
+    Py_XDECREF(bits);
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(how);
+    return out;
+}
+
+PyObject *int_from_bytes(const char *bytes, Py_ssize_t length) {
+    PyObject *method = PyObject_GetAttrString((PyObject *)&PyLong_Type, "from_bytes"), *out = NULL;
+    PyObject *args = method ? Py_BuildValue("(Ns)", PyBytes_FromStringAndSize(bytes, length), "little") : NULL;
+    PyObject *how = args ? Py_BuildValue("{sO}", "signed", Py_True) : NULL;
+    if (how != NULL) out = PyObject_Call(method, args, how);
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(how);
+    return out;
+}
+
 static int encode_int(PyObject *obj, int64_t *word, PyObject **record) {
     int overflow = 0;
     long long n = PyLong_AsLongLongAndOverflow(obj, &overflow);
     if (overflow) {
-        *word = RECORD_PICKLE;
-        *record = pickled(obj);
+        *word = RECORD_BIGINT;
+        *record = int_bytes(obj);
     } else if (n >= -(1ll << 47) && n < 1ll << 47) {
         *word = seal(TAG_INT, (uint64_t)n);
         return 0;
@@ -243,12 +272,26 @@ int tagged_encode(PyObject *obj, int64_t *word, PyObject **record) {
 }
 
 /* A fresh object from a record's tag and bytes; NULL without an exception if there is no such tag. */
+PyObject *buffer_decode(uint8_t tag, const char *bytes, uint64_t length) {
+    Py_ssize_t size = (Py_ssize_t)length;
+    if (tag == RECORD_STR) return PyUnicode_DecodeUTF8(bytes, size, "surrogatepass");
+    if (tag == RECORD_BYTES) return PyBytes_FromStringAndSize(bytes, size);
+    if (tag == RECORD_BIGINT) return int_from_bytes(bytes, size);
+    if (tag == RECORD_PICKLE) {
+        if (load_pickle() < 0) return NULL;
+        PyObject *pickle = PyBytes_FromStringAndSize(bytes, size);
+        PyObject *out = pickle ? PyObject_CallFunctionObjArgs(process.loads, pickle, NULL) : NULL;
+        Py_XDECREF(pickle);
+        return out;
+    }
+    if (tag != RECORD_INT || length != 8) return NULL;
+    long long n;
+    memcpy(&n, bytes, sizeof n);
+    return PyLong_FromLongLong(n);
+}
+
 PyObject *record_decode(uint8_t tag, PyObject *bytes) {
     if (tag == RECORD_BYTES) return Py_NewRef(bytes);
-    if (tag == RECORD_STR) return PyUnicode_FromEncodedObject(bytes, "utf-8", "surrogatepass");
     if (tag == RECORD_PICKLE) return load_pickle() < 0 ? NULL : PyObject_CallFunctionObjArgs(process.loads, bytes, NULL);
-    if (tag != RECORD_INT || PyBytes_Size(bytes) != 8) return NULL;
-    long long n;
-    memcpy(&n, PyBytes_AsString(bytes), sizeof n);
-    return PyLong_FromLongLong(n);
+    return buffer_decode(tag, PyBytes_AsString(bytes), (uint64_t)PyBytes_Size(bytes));
 }

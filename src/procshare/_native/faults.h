@@ -45,7 +45,39 @@
     X(array_writing, "array.writing")           /* elements half written by set() */  \
     X(array_committing, "array.committing")     /* elements whole, sequence odd */    \
     X(array_committed, "array.committed")       /* sequence even, lock still ours */  \
-    X(change_bumped, "change.bumped")           /* sequence bumped, nobody woken */
+    X(change_bumped, "change.bumped")           /* sequence bumped, nobody woken */   \
+    X(container_placed, "container.placed")     /* file is long enough, no memory yet */\
+    X(container_reserved, "container.reserved") /* memory had, not written down */    \
+    X(container_extended, "container.extended") /* table has one more segment */      \
+    X(container_arena_added, "container.arena_added") /* arena has one more extent, used not reset */\
+    X(container_writing, "container.writing")   /* record half written */             \
+    X(container_appended, "container.appended") /* record whole, named by nothing */  \
+    X(container_switching, "container.switching") /* generation built, not current */ \
+    X(container_switched, "container.switched") /* current, the old one's pages kept */\
+    X(container_committing, "container.committing") /* sequence odd, nothing changed */\
+    X(container_committed, "container.committed") /* changed, sequence still odd */   \
+    X(container_recovering, "container.recovering") /* redo done, counts not */       \
+    X(map_entered, "map.entered")               /* entry written, not counted */      \
+    X(map_counted, "map.counted")               /* entry counted, no slot */          \
+    X(map_indexed, "map.indexed")               /* slot leads to it, no value */      \
+    X(map_publishing, "map.publishing")         /* before the one store */            \
+    X(map_published, "map.published")           /* after it, not counted */           \
+    X(list_written, "list.written")             /* words behind the end written */    \
+    X(list_publishing, "list.publishing")       /* before the store of the span */    \
+    X(list_published, "list.published")         /* after it */                        \
+    X(list_storing, "list.storing")             /* before the store of a word */      \
+    X(list_stored, "list.stored")               /* after it */                        \
+    X(redo_written, "redo.written")             /* record whole, not committed */     \
+    X(redo_pending, "redo.pending")             /* committed, nothing applied */      \
+    X(redo_applying, "redo.applying")           /* some words applied */              \
+    X(redo_applied, "redo.applied")             /* all applied, still pending */      \
+    X(redo_settled, "redo.settled")             /* nothing pending */                 \
+    X(transaction_written, "transaction.written") /* redo records whole, none pending */\
+    X(transaction_prepared, "transaction.prepared") /* one more is prepared */        \
+    X(transaction_committed, "transaction.committed") /* committed, none applied */   \
+    X(transaction_settling, "transaction.settling") /* one more is settled */         \
+    X(links_claimed, "links.claimed")           /* claimed, record not published */   \
+    X(links_dropping, "links.dropping")         /* claim given up, not unlinked */
 
 enum fault {
 #define X(id, name) FAULT_##id,

@@ -45,7 +45,7 @@ int handle_place(handle_t *h, uint8_t kind, PyObject *name) {
     return 0;
 }
 
-static void let_go(handle_t *h) {
+void handle_let_go(handle_t *h) {
     seg_t *seg = h->seg;
     if (seg == NULL) return;
     bool give_back = mine(h) && !h->exported && h->index > 0;
@@ -74,8 +74,22 @@ static void let_go(handle_t *h) {
 
 /* Undo handle_place() when the object could not be made. */
 void handle_abort(handle_t *h) {
-    let_go(h);
+    handle_let_go(h);
     h->created = false;
+}
+
+/* A new, empty container; what it holds is for the caller to fill in before handle_publish(). */
+int handle_create_container(handle_t *h, uint8_t kind) {
+    if (h->seg != NULL) {
+        PyErr_SetString(PyExc_TypeError, "__init__ was called again on an object that exists; make a new one");
+        return -1;
+    }
+    seg_t *seg = container_create(kind);
+    if (seg == NULL) return -1;
+    handle_adopt(h, seg, 0, kind, 0);
+    h->created = true;
+    h->epoch = process.epoch;
+    return 0;
 }
 
 /* Give a finished object the name that it was asked to have; an object without one has nothing to do. */
@@ -135,7 +149,8 @@ static PyObject *attach_to(PyObject *cls, PyObject *args) {
     if (h == NULL) return NULL;
     uint8_t code = 0;
     seg_t *seg = segment_attach(name);
-    if (seg == NULL || check_object(seg, name, index, generation, kind, &code) < 0) {
+    if (seg == NULL || check_object(seg, name, index, generation, kind, &code) < 0 ||
+        (kind >= KIND_DICT && container_prepare(seg) < 0)) {
         if (seg != NULL) {
             if (seg->handles == 0) segment_leave(seg);
             segment_unref(seg);
@@ -172,7 +187,8 @@ static int export_now(handle_t *h) {
 
 static PyObject *get_name(PyObject *self, void *unused) {
     (void)unused;
-    return export_now((handle_t *)self) < 0 ? NULL : Py_NewRef(((handle_t *)self)->name);
+    handle_t *h = (handle_t *)self;
+    return export_now(h) < 0 || links_note(h) < 0 ? NULL : Py_NewRef(h->name);
 }
 
 static PyObject *get_segment(PyObject *self, void *unused) {
@@ -197,7 +213,7 @@ static PyObject *get_closed(PyObject *self, void *unused) {
 
 static PyObject *method_close(PyObject *self, PyObject *unused) {
     (void)unused;
-    let_go((handle_t *)self);
+    handle_let_go((handle_t *)self);
     Py_RETURN_NONE;
 }
 
@@ -234,7 +250,7 @@ static PyObject *method_exit(PyObject *self, PyObject *const *args, Py_ssize_t n
     (void)args, (void)nargs;
     handle_t *h = (handle_t *)self;
     if (mine(h)) destroy_object(h);
-    let_go(h);
+    handle_let_go(h);
     Py_RETURN_NONE;
 }
 
@@ -308,7 +324,7 @@ static void handle_dealloc(PyObject *self) {
     handle_t *h = (handle_t *)self;
     PyTypeObject *type = Py_TYPE(self);
     if (h->weakrefs != NULL) PyObject_ClearWeakRefs(self);
-    let_go(h);
+    handle_let_go(h);
     forget_former(h);
     Py_CLEAR(h->cells[0]);
     Py_CLEAR(h->cells[1]);

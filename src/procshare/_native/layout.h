@@ -5,6 +5,7 @@
  *   slab:     payload is 448 slots of 128 bytes
  *   array:    payload is the elements, C order
  *   counter, value with a name of their own: no payload; the root slot is the object
+ *   container: no payload; its root is where other kinds have meta, the rest lies in extents, see container.c
  *
  * Fields that never change after creation are copied to private memory by an attacher when it has checked
  * them, and not read again; offsets found later (buffers, free lists) are checked at each use.
@@ -16,7 +17,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC "procshr\x01"
-#define LAYOUT_VERSION 1u
+#define LAYOUT_VERSION 2u
 #define HEADER_SIZE 8192u
 #define META_OFFSET 1024u
 #define META_ROOM 1024u
@@ -27,7 +28,7 @@
 #define SLAB_SLOTS ((SLAB_SIZE - HEADER_SIZE) / 128u)
 #define NAME_ROOM 232
 
-enum kind { KIND_SLAB = 1, KIND_COUNTER, KIND_VALUE, KIND_ARRAY, KIND_END };
+enum kind { KIND_SLAB = 1, KIND_COUNTER, KIND_VALUE, KIND_ARRAY, KIND_DICT, KIND_LIST, KIND_SET, KIND_NAMESPACE, KIND_END };
 
 /* header.flags */
 enum {
@@ -93,7 +94,8 @@ typedef struct {
     _Atomic uint32_t flags;
     _Atomic uint64_t tracker;   /* inode of the resource tracker's pipe it is registered with, or 0 */
     _Atomic uint64_t handed_at; /* CLOCK_REALTIME seconds */
-    uint64_t claim[4];          /* of the container that keeps this alive; zero: none */
+    uint64_t id;                /* random, never 0: what a claim names */
+    _Atomic uint64_t claim;     /* id of the container that keeps this alive; 0: none */
     _Atomic uint32_t seat_hint;
     _Atomic uint32_t heap_lock;
     _Atomic uint64_t heap_end;
@@ -102,6 +104,73 @@ typedef struct {
     _Alignas(128) slot_t root;
 } header_t;
 
+/* ---- records ---- */
+
+enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BIGINT, RECORD_KEY, RECORD_REDO };
+
+#define RECORD_LINKED 0x80 /* before the bytes: the names of the handles in it, see links.c */
+
+/* ---- containers ---- */
+
+#define EXTENT_ORDER 12 /* the smallest extent: 4 KiB */
+#define MAX_SEGMENTS 26
+#define MAX_ARENAS 30
+
+/* Where one generation of a container lies, and how full it is. Extents are powers of two long and aligned to their length, and
+ * are named by their page (offset / 4096). Segment 0 and 1 of the table are of EXTENT_ORDER, each next one twice as long.
+ *
+ * The first line is written by whoever has the lock; the rest only grows while the generation lasts. */
+typedef struct {
+    _Alignas(64) _Atomic uint64_t span; /* list: first position << 32 | length; map: entries in use, dead ones too */
+    _Atomic uint64_t count;             /* map: live entries */
+    _Atomic uint64_t arena_used;        /* bytes of the last arena extent that records fill */
+    _Atomic uint64_t arena_reserved;    /* and that have memory */
+    _Atomic uint64_t table_reserved;    /* bytes of the last table segment that have memory */
+    _Atomic uint64_t appended;          /* bytes of all records */
+    _Atomic uint64_t live;              /* bytes of those that a word or key names */
+    _Atomic uint64_t dropped;           /* records with handles that no word names any more */
+    uint32_t index;
+    uint32_t table[MAX_SEGMENTS];
+    uint32_t arena[MAX_ARENAS];
+    uint8_t arena_order[MAX_ARENAS];
+    uint8_t index_order;
+    _Atomic uint8_t segments, arenas;
+} generation_t;
+
+/* A container's root. */
+typedef struct {
+    _Atomic uint64_t generation; /* its number; generations[number & 1] describes it */
+    _Atomic uint64_t pending;    /* offset of a redo record << 2 | REDO_*, or 0 */
+    uint64_t seed[3];            /* of the hash of keys */
+    _Alignas(64) _Atomic uint64_t sequence; /* odd while a commit is being made */
+    _Atomic uint64_t transaction;           /* number of the last one over several containers that this one was first of */
+    _Atomic uint64_t settled, settled_first; /* the last one that it was part of and that was committed: number, first's id */
+    generation_t generations[2];
+} container_t;
+
+enum { REDO_COMMITTED = 1, REDO_PREPARED = 2 };
+
+#define INLINE_KEY 22
+#define LONG_KEY 255 /* entry.length of a key that lies in a record: its offset and length are in `data` */
+
+/* An entry of a map. A word of 0 means that there is none: not yet, or no longer. The key never changes. */
+typedef struct {
+    _Atomic uint64_t word;
+    uint8_t tag, length;
+    char data[INLINE_KEY];
+} entry_t;
+
+/* A redo record's content: what the words at these positions shall be, sorted by position. Behind the pairs: where the first
+ * of the transaction's containers and then the others are, see transaction.c. */
+typedef struct {
+    uint64_t count, span, transaction, first; /* first: id of the first container, 0 if there is only this one */
+    struct {
+        uint64_t position, word;
+    } pair[];
+} redo_t;
+
+_Static_assert(sizeof(container_t) <= META_ROOM, "a container's root fits where meta is");
+_Static_assert(sizeof(entry_t) == 32, "two entries a cache line");
 _Static_assert(sizeof(slot_t) == 128, "a slot is two cache lines");
 _Static_assert(sizeof(header_t) <= META_OFFSET, "the fields and the root slot fit in one KiB");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free to be shared");

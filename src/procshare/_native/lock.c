@@ -75,6 +75,7 @@ static int doze(_Atomic uint32_t *word, uint32_t expected, int64_t left, int64_t
     return PyErr_CheckSignals();
 }
 
+/* 0, or 1 if it was a dead one's, or -1 with an exception. */
 static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
     int64_t start = now_ns(), left = timeout;
     int64_t slice = FIRST_SLICE_NS;
@@ -85,7 +86,7 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
         if (!holder_alive(seg, seen, slot)) {
             if (!atomic_compare_exchange_strong(word, &seen, seg->token | LOCK_WAITERS)) continue;
             FAULT(lock_taken_over);
-            return 0;
+            return 1;
         }
         if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0) return timed_out(seg, seen, now_ns() - start, slot);
         if (!spun && process.cpus > 1) {
@@ -106,7 +107,8 @@ int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout
     if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot);
-    if (got == 0 && slot != NULL) slot_recover(slot);
+    if (got >= 0 && slot != NULL) slot_recover(slot);
+    if (got == 1 && slot != NULL && seg->kind >= KIND_DICT) container_recover(seg);
     segment_unref(seg);
     if (got < 0) return -1;
     FAULT(lock_recovered);
@@ -175,7 +177,10 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     hold->depth = 1;
     hold->blocks++;
     hold_stage(hold, false);
-    Py_CLEAR(hold->record); /* left by a thread that exited inside its block */
+    Py_CLEAR(hold->record); /* left by a thread that exited inside its block, as is the stage */
+    stage_free(hold->stage);
+    hold->stage = NULL;
+    hold->direct = false;
     enlist(hold);
     return 0;
 }
@@ -233,6 +238,7 @@ void lock_after_fork(void) {
             if (seg->holds[i] != NULL) {
                 atomic_store_explicit(&seg->holds[i]->thread, 0, memory_order_relaxed);
                 seg->holds[i]->depth = 0;
+                seg->holds[i]->direct = false;
             }
     }
 }

@@ -1,5 +1,5 @@
 /* The module: its types, and the functions that Python's side of the backend calls. */
-#include "native.h"
+#include "container.h"
 
 #include <unistd.h>
 
@@ -69,10 +69,19 @@ static PyObject *leave_all(PyObject *module, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* transaction(containers, timeout): a block over a list of handles. */
+static PyObject *transaction(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *containers, *timeout;
+    if (!PyArg_ParseTuple(args, "O!O", &PyList_Type, &containers, &timeout)) return NULL;
+    return transaction_make(containers, timeout, false);
+}
+
 static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
     {"reap", reap, METH_O, NULL},                 {"inspect", inspect, METH_O, NULL},
-    {"leave_all", leave_all, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
+    {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {
@@ -87,7 +96,10 @@ static int add_types(PyObject *module) {
     return (t->handle = add_type(module, &handle_spec, NULL)) && (t->counter = add_type(module, &counter_spec, t->handle)) &&
                    (t->value = add_type(module, &value_spec, t->handle)) &&
                    (t->array = add_type(module, &array_spec, t->handle)) && (t->cell = add_type(module, &cell_spec, NULL)) &&
-                   (t->block = add_type(module, &block_spec, NULL)) && (t->view = add_type(module, &view_spec, NULL))
+                   (t->block = add_type(module, &block_spec, NULL)) && (t->view = add_type(module, &view_spec, NULL)) &&
+                   (t->table = add_type(module, &table_spec, t->handle)) && (t->map = add_type(module, &map_spec, t->table)) &&
+                   (t->vector = add_type(module, &vector_spec, t->handle)) &&
+                   (t->transaction = add_type(module, &transaction_spec, NULL))
                ? 0
                : -1;
 }

@@ -33,6 +33,8 @@
 #define SPIN_NS 20000LL
 
 typedef struct seg seg_t;
+struct geometry;
+struct stage;
 
 /* A thread's hold of one lock. There is one record for each (segment, slot) and process, shared by its handles.
  * `thread` and `depth` mean something while this process's seat is in the lock word. */
@@ -43,8 +45,10 @@ typedef struct hold {
     uint32_t depth;
     uint64_t blocks;           /* counts first holds, so that a guard knows its own from a later one */
     bool dirty;                /* something is staged; counted in process.staged */
+    bool direct;               /* of a container: held for the length of one call, not by a block */
     int64_t pending;           /* the block's word, not yet committed */
     PyObject *record;          /* or the block's encoded record, bytes; its tag is then in `pending` */
+    struct stage *stage;       /* of a container: what the block changed */
     struct hold *next, **link; /* in the thread's list, so that its exit abandons them */
 } hold_t;
 
@@ -67,6 +71,7 @@ struct seg {
     hold_t **holds; /* by slot index; the root slot is index 0 */
     uint32_t *open; /* likewise: this process's handles */
     char name[NAME_ROOM];
+    struct geometry *geometry; /* of a container */
     /* of a slab that this process allocates from */
     seg_t *next_slab;
     uint32_t live, spare, fresh;
@@ -91,10 +96,11 @@ typedef struct {
     uint32_t epoch;           /* the process that made it, if `created`: no forked child */
     uint8_t kind, code;
     bool created, exported;
+    uint64_t block; /* of a container's guard: which of its hold's; 0: no guard */
 } handle_t;
 
 typedef struct {
-    PyTypeObject *handle, *counter, *value, *array, *cell, *block, *view;
+    PyTypeObject *handle, *counter, *value, *array, *cell, *block, *view, *table, *map, *vector, *transaction;
 } types_t;
 
 typedef struct {
@@ -148,6 +154,7 @@ int segment_start_process(void);
 PyObject *segment_inspect(const char *name);
 slot_t *segment_slot(seg_t *seg, uint32_t index);
 void segment_remap_child(void);
+int segment_open(const char *name);
 uint64_t shm_free_bytes(void);
 int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);
@@ -224,6 +231,13 @@ static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t 
     return 0;
 }
 
+/* stage.c, container.c, links.c, for those that know no containers */
+void stage_free(struct stage *stage);
+void container_recover(seg_t *seg);
+int container_prepare(seg_t *seg);
+seg_t *container_create(uint32_t kind);
+int links_note(handle_t *h);
+
 /* change.c */
 NOINLINE void change_wake(slot_t *slot);
 int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns);
@@ -245,6 +259,11 @@ bool tagged_is_record(int64_t word);
 PyObject *tagged_decode(int64_t word);
 int64_t tagged_record(uint64_t version, unsigned buffer);
 PyObject *record_decode(uint8_t tag, PyObject *bytes);
+PyObject *buffer_decode(uint8_t tag, const char *bytes, uint64_t length);
+PyObject *int_bytes(PyObject *obj);
+PyObject *int_from_bytes(const char *bytes, Py_ssize_t length);
+uint64_t tagged_at(uint64_t offset);
+uint64_t tagged_offset(uint64_t word);
 
 /* store.c */
 PyObject *store_read(handle_t *h, bool holding);
@@ -256,6 +275,8 @@ void store_drop(seg_t *seg, slot_t *slot);
 int handle_place(handle_t *h, uint8_t kind, PyObject *name);
 int handle_publish(handle_t *h, PyObject *name);
 void handle_abort(handle_t *h);
+int handle_create_container(handle_t *h, uint8_t kind);
+void handle_let_go(handle_t *h);
 void handle_adopt(handle_t *h, seg_t *seg, uint32_t index, uint8_t kind, uint8_t code);
 hold_t *handle_hold(handle_t *h);
 PyObject *handle_read_only(void);
@@ -268,6 +289,7 @@ static inline hold_t *hold_if_any(const handle_t *h) {
 /* cell.c, counter.c, value.c, array.c, view.c */
 PyObject *cell_make(handle_t *h, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *method_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+void *guard_dead(void);
 int64_t counter_read(slot_t *slot);
 int counter_encode(PyObject *obj, int64_t *n);
 int64_t counter_mark(slot_t *slot);

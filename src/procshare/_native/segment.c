@@ -87,6 +87,7 @@ static void release_mapping(seg_t *seg) {
     if (segment_fd(seg) >= 0) close(seg->fd);
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
+    free(seg->geometry);
     free(seg->open);
     free(seg->spares);
     free(seg->born);
@@ -153,6 +154,12 @@ static void random_name(char *name) {
     name[26] = '\0';
 }
 
+static uint64_t random_id(void) {
+    uint64_t id;
+    while (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {}
+    return id;
+}
+
 static void fill_header(seg_t *seg, const void *meta, size_t meta_size) {
     header_t *h = seg->header;
     h->layout = LAYOUT_VERSION;
@@ -164,6 +171,7 @@ static void fill_header(seg_t *seg, const void *meta, size_t meta_size) {
     h->meta_size = seg->meta_size;
     h->slots = seg->slots;
     h->creator_pid = (uint32_t)process.pid;
+    while (h->id == 0) h->id = random_id();
     atomic_store(&h->heap_end, seg->size);
     memcpy(h->name, seg->name, NAME_ROOM);
     if (meta_size > 0) memcpy(seg->base + seg->meta, meta, meta_size);

@@ -16,8 +16,9 @@ class Backend:
 
     Args:
         name: What `backend=` calls it.
-        classes: From a kind ("counter", "value", "array") to "module:Class", loaded on first use; and from
-            "attach", "wrap", "segments", "prune" to "module:function", as far as the backend has them.
+        classes: From a kind ("counter", "value", "array", "dict", "list", "set", "namespace") to "module:Class", loaded
+            on first use; and from "attach", "wrap", "segments", "prune", "transaction" to "module:function", as far as
+            the backend has them.
     """
 
     __slots__ = ("classes", "name")
@@ -50,6 +51,11 @@ _BACKENDS = {
             "counter": "procshare.backends.shm.words:ShmCounter",
             "value": "procshare.backends.shm.words:ShmValue",
             "array": "procshare.backends.shm.array:ShmArray",
+            "dict": "procshare.backends.shm.containers:ShmDict",
+            "list": "procshare.backends.shm.containers:ShmList",
+            "set": "procshare.backends.shm.containers:ShmSet",
+            "namespace": "procshare.backends.shm.containers:ShmNamespace",
+            "transaction": "procshare.backends.shm.containers:transaction",
             "attach": "procshare.backends.shm.segment:attach",
             "segments": "procshare.backends.shm.segment:segments",
             "prune": "procshare.backends.shm.segment:prune",
@@ -61,6 +67,11 @@ _BACKENDS = {
             "counter": "procshare.backends.stdlib.sharedctypes:StdlibCounter",
             "value": "procshare.backends.stdlib.sharedctypes:StdlibValue",
             "array": "procshare.backends.stdlib.shared_memory:StdlibArray",
+            "dict": "procshare.backends.stdlib.containers:StdlibDict",
+            "list": "procshare.backends.stdlib.containers:StdlibList",
+            "set": "procshare.backends.stdlib.containers:StdlibSet",
+            "namespace": "procshare.backends.stdlib.containers:StdlibNamespace",
+            "transaction": "procshare.backends.stdlib.containers:transaction",
             "attach": "procshare.backends.stdlib.adopt:attach",
             "wrap": "procshare.backends.stdlib.adopt:wrap",
         },
@@ -68,6 +79,7 @@ _BACKENDS = {
 }
 _chosen: Backend | None = None
 _resolved: dict[tuple[type, Backend], Any] = {}
+_makers: dict[type, Backend] = {}
 
 
 def native_built() -> bool:
@@ -134,6 +146,7 @@ def implementation(cls: Any, backend: str | Backend | None) -> Any:
         else:
             served = chosen.serve(cls.kind)
             found = served if cls in served.__bases__ else _complete(cls, served)
+            _makers.setdefault(found, chosen)
         _resolved[cls, chosen] = found
     return found
 
@@ -146,3 +159,8 @@ def _complete(cls: type, served: type) -> Any:
 def serve(kind: str, backend: str | Backend | None = None) -> Any:
     """The class or function of a backend (default: `default_backend()`) that serves *kind*."""
     return (_default() if backend is None else _named(backend)).serve(kind)
+
+
+def maker(cls: type) -> Backend:
+    """The backend whose class *cls* is, as `implementation` found it."""
+    return _makers[cls]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 import procshare as library
-from procshare.cli import demo_counting, demo_files, report
+from procshare.cli import demo_counting, demo_files, demo_words, report
 from procshare.cli.demo_workers import WorkerFailed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def procshare() -> None:
 @click.option("--increments", type=click.IntRange(1), default=50_000, hidden=True, help="By each process.")
 @click.option("--files", type=click.IntRange(1), default=None, hidden=True, help="Read only so many.")
 def demo(workers: int, start_method: str, as_json: bool, increments: int, files: int | None) -> None:
-    """Count and read together, with and without procshare.
+    """Count, read and count words together, with and without procshare.
 
     Shows what processes lose when they share naively, and that procshare loses nothing.
 
@@ -59,17 +59,22 @@ def demo(workers: int, start_method: str, as_json: bool, increments: int, files:
         page.before_reading(workers, str(demo_files.library_root()))
         reading = demo_files.run_reading(workers, page.progress, files)
         page.reading(reading, workers)
+        page.before_words(workers)
+        words = demo_words.run_words(workers, page.progress, files)
+        page.words(words, workers)
     except WorkerFailed as error:
         _fail(str(error), as_json)
     except KeyboardInterrupt:
         click.echo("procshare: interrupted; the workers were stopped", err=True)
         sys.exit(_INTERRUPTED)
     if as_json:
-        print(json.dumps(report.demo_as_data(workers, start_method, counting, reading)))
+        print(json.dumps(report.demo_as_data(workers, start_method, counting, reading, words)))
     if not counting.ok:
         _fail("a count that must be exact is not")
     if not reading.ok:
         _fail("the workers' totals differ from the sequential run's")
+    if not words.ok:
+        _fail("the words that the workers counted differ from collections.Counter's")
 
 
 def _fail(message: str, as_json: bool = False) -> NoReturn:

@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from procshare import SharedArray, SharedCounter
-from procshare.cli.demo_workers import Stopwatch, at_least, await_count, stopwatch, team
+from procshare.cli.demo_workers import Stopwatch, follow, no_progress, stopwatch, team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from contextlib import AbstractContextManager
-    from multiprocessing.process import BaseProcess
-    from typing import TypeAlias
+    from collections.abc import Generator, Sequence
 
     import numpy.typing as npt
 
-    Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[int], object]]]
-    """Given the number of files, a context whose function is told how many are done."""
+    from procshare.cli.demo_workers import Progress
 
 
 @dataclass(frozen=True)
@@ -116,22 +112,6 @@ def _count_shared(watch: Stopwatch, tree: _Tree, paths: Sequence[Path]) -> None:
             tree.files.increment()
 
 
-def _follow(files: SharedCounter, total: int, processes: Sequence[BaseProcess], show: Callable[[int], object]) -> None:
-    # A hundred steps: the bar shows no more, and a wake-up for each file would only keep a worker off its CPU.
-    step = max(1, total // 100)
-    done = 0
-    while done < total:
-        done = await_count(files, at_least(min(done + step, total)), processes)
-        show(done)
-
-
-@contextmanager
-def no_progress(total: int) -> Generator[Callable[[int], object]]:
-    """Shows nothing."""
-    del total
-    yield lambda _done: None
-
-
 @contextmanager
 def _tree() -> Generator[_Tree]:
     with (
@@ -163,7 +143,7 @@ def run_reading(workers: int, progress: Progress = no_progress, limit: int | Non
         with team(workers, _count_shared, watch, tree, paths) as processes, progress(len(paths)) as show:
             watch.start(processes)
             starting = time.perf_counter() - began
-            _follow(tree.files, len(paths), processes, show)
+            follow(tree.files, len(paths), processes, show)
         shared, seconds = tree.totals(), watch.seconds
     began = time.perf_counter()
     alone = count_alone(paths)

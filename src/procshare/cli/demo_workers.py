@@ -18,7 +18,12 @@ from procshare import SharedCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
     from multiprocessing.process import BaseProcess
+    from typing import TypeAlias
+
+    Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+    """Given the number of files, a context whose function is told how many are done."""
 
 LOOK_SECONDS = 0.25
 """How often a wait looks whether the workers are alive."""
@@ -38,7 +43,7 @@ def _work(target: Callable[..., None], args: tuple[object, ...]) -> None:
 
 
 @contextmanager
-def _interrupts_held_back() -> Generator[None]:
+def interrupts_held_back() -> Generator[None]:
     """Deliver a Ctrl-C after the block, so that no process is started that nobody knows of.
 
     The workers inherit the mask, so that one that is still importing prints no traceback either.
@@ -62,7 +67,7 @@ def team(workers: int, target: Callable[..., None], *args: object) -> Generator[
         for number in range(1, workers + 1)
     ]
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             for process in processes:
                 process.start()
         yield processes
@@ -113,6 +118,27 @@ def await_count(counter: SharedCounter, predicate: Callable[[int], bool], proces
         except TimeoutError:
             if ended:
                 raise WorkerFailed("all workers ended before their work was done") from None
+
+
+def follow(done: SharedCounter, total: int, processes: Sequence[BaseProcess], show: Callable[[int], object]) -> None:
+    """Wait until so many files are done, and show how many are.
+
+    Raises:
+        WorkerFailed: One of the workers died or raised, or all ended before that.
+    """
+    # A hundred steps: the bar shows no more, and a wake-up for each file would only keep a worker off its CPU.
+    step = max(1, total // 100)
+    count = 0
+    while count < total:
+        count = await_count(done, at_least(min(count + step, total)), processes)
+        show(count)
+
+
+@contextmanager
+def no_progress(total: int) -> Generator[Callable[[int], object]]:
+    """Shows nothing."""
+    del total
+    yield lambda _done: None
 
 
 @dataclass(frozen=True)

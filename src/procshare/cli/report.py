@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procshare import SegmentInfo
     from procshare.cli.demo_counting import Counting, Tally
     from procshare.cli.demo_files import Reading, Totals
+    from procshare.cli.demo_words import Words
 
 
 def _table(*columns: str) -> Table:
@@ -108,6 +109,47 @@ class DemoPage:
             "[green]Both agree on files, lines and each of the 256 bins.[/]" if reading.ok else "[red]They differ.[/]"
         )
 
+    def before_words(self, workers: int) -> None:
+        """Say what is about to be counted."""
+        self._section(
+            "3. Any data: counting words in one dict",
+            f"{workers} workers count the words of the same files into one SharedDict:\n"
+            "each file by itself, then counts.increment(word, n) for each of its words.\n"
+            "That is atomic, and needs no lock.",
+        )
+
+    def words(self, words: Words, workers: int) -> None:
+        """Show what the workers counted, beside one process alone, and a sample beside a manager's dict."""
+        table = _table("", "files", "words", "distinct", "time")
+        figures = f"{words.files:,}", f"{words.total:,}", f"{words.distinct:,}"
+        table.add_row(f"{workers} workers, SharedDict", *figures, _milliseconds(words.seconds))
+        table.add_row("one process, collections.Counter", *figures[:1], "", "", _milliseconds(words.seconds_alone))
+        sample = words.sample
+        table.add_row(f"{workers} workers, SharedDict", f"{sample.files:,}", "", "", _milliseconds(sample.seconds))
+        manager = f"{workers} workers, Manager().dict(), lock"
+        table.add_row(manager, f"{sample.files:,}", "", "", _milliseconds(sample.seconds_manager))
+        self._console.print()
+        self._console.print(table)
+        self._console.print()
+        self._console.print(
+            f"The most frequent: {', '.join(f'{word} {times:,}' for word, times in words.frequent[:5])}."
+        )
+        self._console.print(_about_manager(words))
+        self._console.print(
+            f"[green]Workers and Counter agree on each of the {words.distinct:,} words.[/]"
+            if words.ok
+            else "[red]They differ.[/]"
+        )
+
+
+def _about_manager(words: Words) -> str:
+    ratio = words.sample.ratio
+    if ratio < 1:
+        return (
+            f"SharedDict: {1 / ratio:,.1f} times as slow as the manager, on the {procshare.default_backend()} backend."
+        )
+    return f"SharedDict: [bold]{ratio:,.1f} times as fast[/] as Manager().dict() with a lock, on the same files."
+
 
 def _about_unlocked(tally: Tally) -> str:
     if not tally.lost:
@@ -135,10 +177,10 @@ def _frequent_bytes(totals: Totals) -> str:
     return f"The most frequent bytes: {', '.join(shown)}."
 
 
-def demo_as_data(workers: int, start_method: str, counting: Counting, reading: Reading) -> dict[str, Any]:
+def demo_as_data(workers: int, start_method: str, counting: Counting, reading: Reading, words: Words) -> dict[str, Any]:
     """The demo's outcome as one JSON object."""
     return {
-        "ok": counting.ok and reading.ok,
+        "ok": counting.ok and reading.ok and words.ok,
         "python": platform.python_version(),
         "backend": procshare.default_backend(),
         "workers": workers,
@@ -149,6 +191,7 @@ def demo_as_data(workers: int, start_method: str, counting: Counting, reading: R
             "ratio": counting.ratio,
         },
         "reading": {**asdict(reading), "equal": reading.ok},
+        "words": {**asdict(words), "sample": {**asdict(words.sample), "ratio": words.sample.ratio}},
     }
 
 

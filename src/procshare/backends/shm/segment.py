@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["attach", "normal_code", "prune", "rebuild", "register", "segment_name", "segments", "started", "tracker_id"]
 
 SHM = "/dev/shm"
-KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array"}
+KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array", 5: "dict", 6: "list", 7: "set", 8: "namespace"}
 NUMBERS = {kind: number for number, kind in KINDS.items()}
 SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
 FORGOTTEN = 3600  # seconds after which a handed-over object that nobody attached is cleared away unasked
@@ -152,10 +152,14 @@ def attach(name: str) -> Handle:
 def _interface(kind: str) -> type[Handle]:
     from procshare._array import SharedArray
     from procshare._counter import SharedCounter
+    from procshare._dict import SharedDict
+    from procshare._list import SharedList
+    from procshare._namespace import SharedNamespace
+    from procshare._set import SharedSet
     from procshare._value import SharedValue
 
-    interfaces: dict[str, type[Handle]] = {"counter": SharedCounter, "value": SharedValue, "array": SharedArray}
-    return interfaces[kind]
+    known = SharedCounter, SharedValue, SharedArray, SharedDict, SharedList, SharedSet, SharedNamespace
+    return next(each for each in known if each.kind == kind)
 
 
 def attach_as(cls: Any, name: str) -> Any:

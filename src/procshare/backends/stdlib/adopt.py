@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from multiprocessing.managers import ValueProxy
+from multiprocessing import managers
+from multiprocessing.managers import DictProxy, ListProxy, ValueProxy
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import SynchronizedBase
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import finalize
 
 from procshare._codes import normal_code
+from procshare._dict import SharedDict
+from procshare._list import SharedList
+from procshare._namespace import SharedNamespace
 from procshare.backends.stdlib.handle import rebuilt, unsupported
 from procshare.backends.stdlib.locking import Hold, new_hold
 from procshare.backends.stdlib.manager import ProxyStore
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
     from procshare._shared import Shared
 
+NamespaceProxy: Any = getattr(managers, "NamespaceProxy")  # typeshed has no name for it
 _holds: dict[int, Hold] = {}  # by id, and gone with the object: ctypes arrays have no hash
 
 
@@ -44,9 +49,11 @@ def wrap(obj: Any, dtype: object, shape: int | Sequence[int] | None) -> Shared[A
         return _wrap_array(obj, _lock_beside(obj))
     if isinstance(obj, ValueProxy):
         return _wrap_proxy(obj)
+    if isinstance(obj, (DictProxy, ListProxy, NamespaceProxy)):
+        return _wrap_container(obj)
     raise TypeError(
-        f"wrap() adopts a multiprocessing Value or Array, a Manager().Value or a SharedMemory, not a "
-        f"{type(obj).__name__}; share() copies other objects"
+        f"wrap() adopts a multiprocessing Value or Array, a SharedMemory, or a Manager's Value, dict, list or "
+        f"Namespace, not a {type(obj).__name__}; share() copies other objects"
     )
 
 
@@ -66,6 +73,19 @@ def _wrap_number(raw: Any, lock: Any) -> Shared[Any]:
 def _wrap_proxy(obj: Any) -> Shared[Any]:
     managed: Shared[Any] = rebuilt(StdlibValue, (ProxyStore(obj), _lock_beside(obj)))
     return managed
+
+
+def _wrap_container(obj: Any) -> Shared[Any]:
+    from procshare.backends.stdlib import stores
+
+    interface: Any = SharedNamespace
+    store: type[stores.ForeignStore] = stores.NamespaceStore
+    if isinstance(obj, DictProxy):
+        interface, store = SharedDict, stores.DictStore
+    elif isinstance(obj, ListProxy):
+        interface, store = SharedList, stores.ListStore
+    container: Shared[Any] = rebuilt(interface, (store(obj), _lock_beside(obj)))
+    return container
 
 
 def _wrap_array(raw: Any, lock: Any) -> Shared[Any]:

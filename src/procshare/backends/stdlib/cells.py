@@ -1,96 +1,25 @@
-"""Counters and values: one stored thing behind one lock, whose uncommitted writes stay in private memory.
-
-Readers take no lock: a number is one aligned load, a managed object one request. So they see the last commit while
-a block holds the lock.
-"""
+"""Counters and values: one thing that is written whole."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from procshare._errors import Closed
 from procshare._shared import Shared
+from procshare.backends.stdlib.blocks import NOTHING, core_of
 from procshare.backends.stdlib.handle import StdlibHandle
-from procshare.backends.stdlib.locking import Hold, hold_of, poll
+from procshare.backends.stdlib.locking import poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
     from procshare._shared import Cell
+    from procshare.backends.stdlib.blocks import Core, Store
 
 T = TypeVar("T")
-_NOTHING: Any = object()
-
-
-class Store(Protocol):
-    """Where a value lives: its plain form is encoded (and checked) before the lock is taken, decoded after."""
-
-    @property
-    def anchor(self) -> object: ...
-    def load(self) -> Any: ...
-    def save(self, stored: Any) -> None: ...
-    def encode(self, value: Any) -> Any: ...
-    def decode(self, stored: Any) -> Any: ...
-
-
-class Core:
-    """One stored thing in this process: all handles on it share the lock, the depth and the uncommitted write."""
-
-    __slots__ = ("__weakref__", "depth", "hold", "pending", "pid", "store")
-    store: Store
-    hold: Hold
-    depth: int
-    pending: Any
-    pid: int
-
-    def __init__(self, store: Store, hold: Hold) -> None:
-        self.store, self.hold = store, hold
-        self.depth, self.pending, self.pid = 0, _NOTHING, 0
-
-    def current(self) -> Any:
-        """What this thread sees, encoded: its own uncommitted write, else the last commit."""
-        if self.pending is not _NOTHING and self.hold.mine:
-            return self.pending
-        return self.store.load()
-
-    @contextmanager
-    def block(self, timeout: float | None, label: str) -> Generator[StdlibCell[Any]]:
-        """Hold the lock; publish at the end of the outermost block, drop what was written in one that raises."""
-        self.hold.acquire(timeout, label)
-        if self.pid != os.getpid():  # a fork copied the block of a parent's thread
-            self.depth, self.pending, self.pid = 0, _NOTHING, os.getpid()
-        before = self.pending
-        self.depth += 1
-        cell: StdlibCell[Any] = StdlibCell(self)
-        try:
-            yield cell
-            if self.depth == 1 and self.hold.mine and self.pending is not _NOTHING:
-                self.store.save(self.pending)
-        except BaseException:
-            self.pending = before
-            raise
-        finally:
-            cell.die()
-            if self.hold.mine:
-                self.depth -= 1
-                if not self.depth:
-                    self.pending = _NOTHING
-            self.hold.release()
-
-
-_cores: WeakValueDictionary[int, Core] = WeakValueDictionary()
-
-
-def core_of(store: Store, lock: Any) -> Core:
-    """The one `Core` of what *store* is anchored in, however many handles were made on it."""
-    core = _cores.get(id(store.anchor))  # not a stale entry: a Core keeps its store and so its anchor
-    if core is None:
-        core = _cores[id(store.anchor)] = Core(store, hold_of(lock))
-    return core
 
 
 class StdlibCell(Generic[T]):
@@ -114,13 +43,23 @@ class StdlibCell(Generic[T]):
     @property
     def value(self) -> T:
         core = self._live()
-        value: T = core.store.decode(core.store.load() if core.pending is _NOTHING else core.pending)
+        value: T = core.store.decode(core.store.load() if core.pending is NOTHING else core.pending)
         return value
 
     @value.setter
     def value(self, value: T) -> None:
         core = self._live()
         core.pending = core.store.encode(value)
+
+
+@contextmanager
+def _cell(core: Core, timeout: float | None, label: str) -> Generator[StdlibCell[Any]]:
+    with core.held(timeout, label):
+        cell: StdlibCell[Any] = StdlibCell(core)
+        try:
+            yield cell
+        finally:
+            cell.die()
 
 
 class StdlibCells(StdlibHandle, Shared[T], Generic[T]):
@@ -161,18 +100,18 @@ class StdlibCells(StdlibHandle, Shared[T], Generic[T]):
     def set(self, value: T) -> None:
         core = self._opened()
         stored = core.store.encode(value)
-        with core.block(None, self._label):
+        with core.held(None, self._label):
             core.pending = stored
 
     def modify(self, fn: Callable[[T], T]) -> T:
         core = self._opened()
-        with core.block(None, self._label) as cell:
-            cell.value = fn(cell.value)
-            changed: T = cell.value
+        with core.held(None, self._label):
+            core.pending = core.store.encode(fn(core.store.decode(core.current())))
+            changed: T = core.store.decode(core.pending)
         return changed
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Cell[T]]:
-        block: Any = self._opened().block(timeout, self._label)  # a checker takes no property for a Cell's attribute
+        block: Any = _cell(self._opened(), timeout, self._label)  # a checker takes no property for a Cell's attribute
         return cast("AbstractContextManager[Cell[T]]", block)
 
     def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:

@@ -43,6 +43,11 @@ class Hold:
         """Whether this thread of this process has it; a forked child does not have what its parent had."""
         return self.owner == (os.getpid(), threading.get_ident())
 
+    @property
+    def level(self) -> int:
+        """How deep this thread is in its blocks: what `leave` takes to go back."""
+        return self.depth if self.mine else 0
+
     def acquire(self, timeout: float | None, name: str) -> None:
         """Wait for the lock, or go one deeper if this thread has it.
 
@@ -50,20 +55,32 @@ class Hold:
             LockTimeout: Someone else still had it when the time ran out.
         """
         if not self.mine:
-            started = time.monotonic()
-            if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
-                raise LockTimeout(name, time.monotonic() - started)
-            self.owner, self.depth = (os.getpid(), threading.get_ident()), 0
+            me, started, before = (os.getpid(), threading.get_ident()), time.monotonic(), self._count()
+            try:
+                if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
+                    raise LockTimeout(name, time.monotonic() - started)
+                self.owner, self.depth = me, 0
+            except KeyboardInterrupt:  # it may come between the lock's being taken and its being written down
+                if self.owner != me and self._count() > before:
+                    self.lock.release()
+                raise
         self.depth += 1
 
-    def release(self) -> None:
-        """Undo one `acquire`; nothing in a child that was forked inside the block."""
-        if not self.mine:
-            return
-        self.depth -= 1
-        if not self.depth:
-            self.owner = None
-            self.lock.release()
+    def _count(self) -> int:
+        """How often this thread has the lock by the lock's own word, where that can be asked."""
+        semaphore: Any = getattr(self.lock, "_semlock", None)
+        return semaphore._count() if semaphore is not None and semaphore._is_mine() else 0
+
+    def leave(self, level: int) -> None:
+        """Go back to *level*, and give up the lock at 0; nothing in a child that was forked inside the block.
+
+        Called twice it does no more than once, so that it can be repeated when Ctrl-C came in the midst of it.
+        """
+        if self.mine:
+            self.depth = level
+            if not level:
+                self.owner = None
+                self.lock.release()
 
 
 def hold_of(lock: Any) -> Hold:

@@ -180,11 +180,16 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
 def _locked(
     hold: Hold, view: npt.NDArray[ScalarT], timeout: float | None, label: str
 ) -> Generator[npt.NDArray[ScalarT]]:
-    hold.acquire(timeout, label)
+    level = hold.level
     try:
+        hold.acquire(timeout, label)
         yield view.view()
     finally:
-        hold.release()
+        try:
+            hold.leave(level)
+        except KeyboardInterrupt:  # in the midst of it: once more, which does nothing twice
+            hold.leave(level)
+            raise
 
 
 def lengths(shape: int | Sequence[int]) -> tuple[int, ...]:

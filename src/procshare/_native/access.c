@@ -1,0 +1,112 @@
+/* How a call on a container's handle gets at it: directly, or by way of the block that its thread is in. */
+#include "container.h"
+
+/* Whether the block of this guard goes on. */
+bool guard_usable(const handle_t *h) {
+    return h->block != 0 && h->seg != NULL && h->epoch == process.epoch && h->hold != NULL && h->block == h->hold->blocks &&
+           atomic_load_explicit(&h->hold->thread, memory_order_relaxed) != 0;
+}
+
+static int refuse(const handle_t *h) {
+    if (h->block == 0) raise_closed();
+    else guard_dead();
+    return -1;
+}
+
+/* For a call that only reads. It keeps nothing: whoever waits or lets other threads run keeps the segment itself. */
+int access_read(handle_t *h, access_t *a) {
+    *a = (access_t){.seg = h->seg};
+    if (UNLIKELY(h->word == NULL)) { /* a guard, or closed */
+        if (!guard_usable(h)) return refuse(h);
+        a->hold = h->hold;
+    } else {
+        if (LIKELY(process.staged == 0)) return 0;
+        hold_t *hold = hold_if_any(h);
+        if (!held_here(hold)) return 0;
+        a->hold = hold;
+    }
+    a->inside = !a->hold->direct;
+    a->stage = a->hold->stage;
+    return 0;
+}
+
+/* For a call that writes: the lock is held, nothing is pending, the segment is kept. access_end() undoes it. */
+int access_write(handle_t *h, access_t *a) {
+    *a = (access_t){.seg = h->seg};
+    if (h->word == NULL) {
+        if (!guard_usable(h)) return refuse(h);
+        a->hold = h->hold;
+        a->inside = true;
+    } else {
+        if ((a->hold = handle_hold(h)) == NULL) return -1;
+        a->inside = held_here(a->hold);
+        if (a->inside && a->hold->direct) {
+            PyErr_SetString(PyExc_RuntimeError, "a finalizer changed a container in the middle of a change to it");
+            return -1;
+        }
+        if (!a->inside && lock_acquire(a->hold, -1) < 0) return -1;
+        if (!a->inside && h->seg == NULL) { /* closed while we waited */
+            lock_release(a->hold, false);
+            return refuse(h);
+        }
+    }
+    segment_pin(a->seg);
+    if (a->inside) return access_stage(a);
+    a->hold->direct = true;
+    if (LIKELY(get(&container_of(a->seg)->pending) == 0) || redo_settle(a->seg) == 0) return 0;
+    return access_end(a, -1);
+}
+
+/* See that what the block changes has a place: 0, or -1 with an exception, and the access is ended. */
+int access_stage(access_t *a) {
+    if (a->hold->stage == NULL && (a->hold->stage = stage_new(a->seg)) == NULL) {
+        segment_unpin(a->seg);
+        return -1;
+    }
+    hold_stage(a->hold, true);
+    a->stage = a->hold->stage;
+    return 0;
+}
+
+/* *done*: 1 something changed, 0 nothing, -1 an exception. Returned as it is. */
+int access_end(access_t *a, int done) {
+    if (!a->inside) {
+        a->hold->direct = false;
+        lock_release(a->hold, done > 0);
+        links_drop(a->seg);
+    }
+    segment_unpin(a->seg);
+    return done;
+}
+
+/* For a call that changes much as one commit: the stage that it fills, the block's or one of its own. */
+int access_begin_many(access_t *a, stage_t **stage, stage_t **saved) {
+    *saved = NULL;
+    *stage = a->inside ? a->stage : stage_new(a->seg);
+    if (*stage == NULL) return -1;
+    return a->inside && (*saved = stage_copy(*stage)) == NULL ? -1 : 0;
+}
+
+static int commit(seg_t *seg, stage_t *stage) {
+    redo_list_t list;
+    int done = stage_prepare(seg, stage, &list);
+    if (done == 0) done = redo_commit(seg, &list);
+    redo_free(&list);
+    if (done < 0) return -1;
+    stage_committed(seg, stage);
+    if (is_list(seg)) list_tidy(seg);
+    else map_tidy(seg);
+    return 1;
+}
+
+/* Commit what the call staged, or leave it to the block's end; undo it if *done* is -1. */
+int access_end_many(access_t *a, stage_t *stage, stage_t *saved, int done) {
+    if (done >= 0) done = a->inside ? 1 : commit(a->seg, stage);
+    else if (saved != NULL) {
+        a->hold->stage = saved;
+        saved = stage;
+    }
+    if (!a->inside) stage_free(stage);
+    stage_free(saved);
+    return access_end(a, done);
+}

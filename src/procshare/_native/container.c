@@ -1,0 +1,343 @@
+/* Containers: generations of extents behind a root of two cache lines.
+ *
+ *   root:        | number of the current generation, pending redo, seed of the hash | sequence | generation 0 | generation 1 |
+ *   generation:  an index of hashes (maps), a table of entries (maps) or of words (lists), an arena of records
+ *   table:       | 4 KiB | 4 KiB | 8 KiB | 16 KiB | ...     segments, so that it grows without being copied
+ *   arena:       | record | record | ...                    extents, appended to; a record: tag and length in 8 bytes, then bytes
+ *
+ * Who has the container's lock writes. Readers take none: they look up the generation's number, read, and look at the number again;
+ * what they read in between may have been anything, so each offset is checked before it is followed, and what was
+ * read is used only if the number is still the same. A change that everyone sees is always one store: of an entry's
+ * word, of a list's span, of the number of the generation, or of `pending` (redo.c).
+ *
+ * There are no lists of free extents. What the current generation names is in use, and everything else in the file is
+ * free: an extent is placed by looking for a gap. Growing the index, compacting, and shrinking build the other
+ * generation in such gaps and publish it with one store of its number; then the pages of all gaps are given back (holes read as
+ * 0, which is no word, no tag and no slot). Memory is reserved in steps of an eighth, so that little of it lies idle.
+ *
+ * Deaths. Before the number is stored, the new generation is unnamed, so it is a gap, whose pages the next owner gives back.
+ * After it, the old one is. A segment or arena extent is counted after its page is written down; until then it is a gap.
+ * An arena's extent is counted before `arena_used` starts again from 0: in between, the old figure only wastes room.
+ * `arena_used` moves when a record is whole, and a record is named after that, so what is overwritten was never named. The
+ * counts (`count`, `live`) are right while `sequence` is even; whoever takes the lock from the dead finds it odd, and counts again.
+ */
+#include "container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 4096ull
+#define TOP (1ull << 44) /* extents are named by 32 bits of page */
+#define LARGEST_STEP (4ull << 20)
+#define MOST_EXTENTS (1 + MAX_SEGMENTS + MAX_ARENAS)
+
+typedef struct {
+    uint64_t start, end;
+} range_t;
+
+void *container_corrupt(seg_t *seg) {
+    if (!PyErr_Occurred()) raise_named("CorruptSegment", seg->name, "what it says about itself makes no sense");
+    return NULL;
+}
+
+static unsigned segment_order(unsigned s) { return EXTENT_ORDER + (s > 0 ? s - 1 : 0); }
+
+/* How many elements *count* segments have. */
+static uint64_t elements_of(unsigned count, unsigned first) { return count == 0 ? 0 : 1ull << (first + count - 1); }
+
+uint64_t container_elements(const generation_t *g, unsigned shift) {
+    return elements_of(g->segments, EXTENT_ORDER - shift);
+}
+
+static unsigned shift_of(const seg_t *seg) { return is_list(seg) ? 3 : 5; }
+
+/* ---- extents ---- */
+
+static range_t range(uint32_t page, unsigned order) {
+    return (range_t){page * PAGE, page * PAGE + (1ull << (order & 63))};
+}
+
+static unsigned ranges(const generation_t *g, range_t *out) {
+    unsigned n = 0;
+    if (g == NULL) return 0;
+    if (g->index_order > 0) out[n++] = range(g->index, g->index_order);
+    for (unsigned s = 0; s < g->segments && s < MAX_SEGMENTS; s++) out[n++] = range(g->table[s], segment_order(s));
+    for (unsigned a = 0; a < g->arenas && a < MAX_ARENAS; a++) out[n++] = range(g->arena[a], g->arena_order[a]);
+    return n;
+}
+
+/* Make room in the file for an extent that neither generation has: its offset, or 0 with an exception. No memory yet. */
+static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *other, unsigned order) {
+    range_t used[2 * MOST_EXTENTS];
+    unsigned n = ranges(g, used);
+    n += ranges(other, used + n);
+    uint64_t length = 1ull << order, at = length > HEADER_SIZE ? length : HEADER_SIZE;
+    for (unsigned i = 0; i < n; i++) {
+        if (used[i].start >= at + length || at >= used[i].end) continue;
+        at = (used[i].end + length - 1) & ~(length - 1);
+        i = (unsigned)-1; /* from the start: it may lie over an earlier one now. It only ever moves up. */
+    }
+    struct stat st;
+    if (at + length > TOP || order >= 44) return raise_out_of_memory(seg->name, length, shm_free_bytes()), 0;
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return raise_os(EBADF, seg->name), 0;
+    if ((uint64_t)st.st_size < at + length && ftruncate(seg->fd, (off_t)(at + length)) < 0) {
+        if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
+            raise_out_of_memory(seg->name, length, shm_free_bytes());
+        else raise_os(errno, seg->name);
+        return 0;
+    }
+    FAULT(container_placed);
+    return at;
+}
+
+/* See that the first *want* bytes of an extent have memory, and some more where there is. */
+static int back(seg_t *seg, uint64_t offset, _Atomic uint64_t *reserved, uint64_t want, uint64_t length, uint64_t total) {
+    uint64_t have = get(reserved), step = (total / 8 + PAGE - 1) & ~(PAGE - 1);
+    if (want <= have) return 0;
+    if (step > LARGEST_STEP) step = LARGEST_STEP;
+    want = (want + PAGE - 1) & ~(PAGE - 1);
+    uint64_t wish = have + step > want ? have + step : want;
+    if (wish > length) wish = length;
+    if (segment_reserve(seg, offset + have, wish - have) < 0) {
+        if (wish == want || !PyErr_ExceptionMatches(PyExc_MemoryError)) return -1;
+        PyErr_Clear();
+        wish = want;
+        if (segment_reserve(seg, offset + have, wish - have) < 0) return -1;
+    }
+    FAULT(container_reserved);
+    void *at = wish - have > PAGE ? segment_at(seg, offset + have, wish - have) : NULL;
+#ifdef MADV_POPULATE_WRITE
+    if (at != NULL) madvise(at, wish - have, MADV_POPULATE_WRITE); /* in one go instead of fault by fault */
+#endif
+    (void)at;
+    put(reserved, wish);
+    return 0;
+}
+
+static int by_start(const void *a, const void *b) {
+    const range_t *one = a, *other = b;
+    return one->start < other->start ? -1 : one->start > other->start;
+}
+
+/* Give back the memory of everything that the current generation does not name. */
+static void punch_gaps(seg_t *seg) {
+    range_t used[MOST_EXTENTS];
+    unsigned n = ranges(current(seg), used);
+    struct stat st;
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return;
+    qsort(used, n, sizeof *used, by_start);
+    uint64_t at = HEADER_SIZE;
+    for (unsigned i = 0; i <= n; i++) {
+        uint64_t end = i < n ? used[i].start : (uint64_t)st.st_size;
+        if (end > at)
+            fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(end - at));
+        if (i < n && used[i].end > at) at = used[i].end;
+    }
+}
+
+/* ---- the parts of a generation. *other*: one more whose extents are in use; NULL while g is the current one ---- */
+
+static int add_segment(seg_t *seg, generation_t *g, const generation_t *other) {
+    unsigned s = g->segments;
+    if (s >= MAX_SEGMENTS) return raise_out_of_memory(seg->name, 1ull << segment_order(s), shm_free_bytes()), -1;
+    uint64_t at = place(seg, g, other, segment_order(s));
+    if (at == 0) return -1;
+    g->table[s] = (uint32_t)(at / PAGE);
+    put(&g->table_reserved, 0);
+    atomic_store_explicit(&g->segments, (uint8_t)(s + 1), memory_order_release);
+    FAULT(container_extended);
+    return 0;
+}
+
+int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, unsigned order) {
+    g->index_order = 0;
+    uint64_t at = place(seg, g, other, order);
+    if (at == 0 || segment_reserve(seg, at, 1ull << order) < 0) return -1;
+    g->index = (uint32_t)(at / PAGE);
+    g->index_order = (uint8_t)order;
+    return 0;
+}
+
+/* See that the table has this many elements, with memory. */
+int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint64_t elements) {
+    unsigned shift = shift_of(seg), first = EXTENT_ORDER - shift;
+    for (;;) {
+        unsigned s = g->segments;
+        uint64_t before = s < 2 ? 0 : elements_of(s - 1, first), room = elements_of(s, first);
+        if (s > 0 && elements > before) {
+            uint64_t here = (elements < room ? elements : room) - before, length = 1ull << segment_order(s - 1);
+            if (back(seg, g->table[s - 1] * PAGE, &g->table_reserved, here << shift, length, elements << shift) < 0) return -1;
+        }
+        if (elements <= room) return 0;
+        if (add_segment(seg, g, other) < 0) return -1;
+    }
+}
+
+/* Append a record of two pieces: its offset, or 0 with an exception. */
+uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other, uint8_t tag, const void *a, uint64_t na,
+                          const void *b, uint64_t nb) {
+    uint64_t need = record_room(na + nb);
+    unsigned n = g->arenas;
+    if (n > MAX_ARENAS) return container_corrupt(seg), 0;
+    if (n == 0 || get(&g->arena_used) + need > 1ull << (g->arena_order[n - 1] & 63)) {
+        unsigned order = n == 0 ? EXTENT_ORDER : g->arena_order[n - 1] + (n > 3);
+        while (order < 44 && 1ull << order < need) order++;
+        if (n == MAX_ARENAS) return raise_out_of_memory(seg->name, need, shm_free_bytes()), 0;
+        uint64_t at = place(seg, g, other, order);
+        if (at == 0) return 0;
+        g->arena[n] = (uint32_t)(at / PAGE);
+        g->arena_order[n] = (uint8_t)order;
+        put(&g->arena_reserved, 0);
+        atomic_store_explicit(&g->arenas, (uint8_t)++n, memory_order_release);
+        FAULT(container_arena_added);
+        put(&g->arena_used, 0);
+    }
+    uint64_t start = g->arena[n - 1] * PAGE, used = get(&g->arena_used), length = 1ull << (g->arena_order[n - 1] & 63);
+    if (back(seg, start, &g->arena_reserved, used + need, length, get(&g->appended)) < 0) return 0;
+    char *at = segment_at(seg, start + used, need);
+    if (at == NULL) return container_corrupt(seg), 0;
+    memcpy(at + 8, a, na);
+    FAULT(container_writing);
+    memcpy(at + 8 + na, b, nb);
+    atomic_store_explicit((_Atomic uint64_t *)(void *)at, (uint64_t)tag << 56 | (na + nb), memory_order_release);
+    put(&g->appended, get(&g->appended) + need);
+    put(&g->arena_used, used + need);
+    FAULT(container_appended);
+    return start + used;
+}
+
+/* ---- looking ---- */
+
+/* Where all of a generation is mapped: 0, or -1 without an exception if it makes no sense. */
+int container_map_generation(seg_t *seg, const generation_t *g, geometry_t *out) {
+    out->shift = shift_of(seg);
+    out->first = EXTENT_ORDER - out->shift;
+    unsigned count = g->segments;
+    if (count == 0 || count > MAX_SEGMENTS) return -1;
+    for (unsigned s = 0; s < count; s++) {
+        char *at = g->table[s] >= HEADER_SIZE / PAGE ? segment_at(seg, g->table[s] * PAGE, 1ull << segment_order(s)) : NULL;
+        if (at == NULL) return -1;
+        out->table[s] = at - ((s == 0 ? 0 : elements_of(s, out->first)) << out->shift);
+    }
+    out->capacity = elements_of(count, out->first);
+    if (is_list(seg)) return 0;
+    if (g->index_order < EXTENT_ORDER || g->index_order > 36 || g->index < HEADER_SIZE / PAGE) return -1;
+    out->index = segment_at(seg, g->index * PAGE, 1ull << g->index_order);
+    out->mask = (1ull << (g->index_order - 3)) - 1;
+    return out->index == NULL ? -1 : 0;
+}
+
+/* The current generation, looked at anew; NULL with CorruptSegment. */
+geometry_t *container_look(seg_t *seg) {
+    container_t *c = container_of(seg);
+    for (int tries = 0; tries < 1000; tries++) {
+        uint64_t number = atomic_load(&c->generation);
+        const generation_t *there = generation_of(seg, number);
+        uint8_t segments = atomic_load(&there->segments); /* first: what it counts is written down before */
+        generation_t copy = *there;
+        copy.segments = segments;
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load(&c->generation) != number) continue;
+        geometry_t new;
+        memset(&new, 0, sizeof new);
+        int mapped = container_map_generation(seg, &copy, &new);
+        if (mapped < 0) {
+            if (atomic_load(&c->generation) != number) continue;
+            break;
+        }
+        new.generation = number;
+        *seg->geometry = new;
+        if (number != 0) return seg->geometry;
+        break;
+    }
+    return container_corrupt(seg);
+}
+
+/* Once for each mapping, before its first use. */
+int container_prepare(seg_t *seg) {
+    if (seg->geometry == NULL && (seg->geometry = calloc(1, sizeof *seg->geometry)) == NULL) return PyErr_NoMemory(), -1;
+    return 0;
+}
+
+/* ---- making ---- */
+
+/* A new segment with an empty container; one reference, no name. NULL with an exception. */
+seg_t *container_create(uint32_t kind) {
+    seg_t *seg = segment_create(kind, 0, NULL, 0, 0, true);
+    if (seg == NULL) return NULL;
+    container_t *c = container_of(seg);
+    generation_t *g = generation_of(seg, 1);
+    while (getrandom(c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed) {}
+    if ((kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0 &&
+        container_prepare(seg) == 0) {
+        atomic_store(&c->generation, 1);
+        return seg;
+    }
+    segment_leave(seg);
+    segment_unref(seg);
+    return NULL;
+}
+
+/* ---- generations ---- */
+
+/* Begin the next generation in *new, with the current one's table and arena as far as they stay. */
+void container_start_generation(seg_t *seg, generation_t *new, bool share_table, bool share_arena) {
+    const generation_t *old = current(seg);
+    memset(new, 0, sizeof *new);
+    if (share_table) {
+        put(&new->span, get(&old->span));
+        put(&new->count, get(&old->count));
+        put(&new->table_reserved, get(&old->table_reserved));
+        memcpy(new->table, old->table, sizeof new->table);
+        new->segments = old->segments;
+    }
+    if (share_arena) {
+        put(&new->arena_used, get(&old->arena_used));
+        put(&new->arena_reserved, get(&old->arena_reserved));
+        put(&new->appended, get(&old->appended));
+        put(&new->live, get(&old->live));
+        put(&new->dropped, get(&old->dropped));
+        memcpy(new->arena, old->arena, sizeof new->arena);
+        memcpy(new->arena_order, old->arena_order, sizeof new->arena_order);
+        new->arenas = old->arenas;
+    }
+}
+
+/* Make the generation that was built the current one. *g*: where it is mapped. */
+void container_publish(seg_t *seg, const geometry_t *g) {
+    container_t *c = container_of(seg);
+    uint64_t number = get(&c->generation) + 1;
+    FAULT(container_switching);
+    atomic_store(&c->generation, number);
+    FAULT(container_switched);
+    *seg->geometry = *g;
+    seg->geometry->generation = number;
+    punch_gaps(seg);
+}
+
+/* A generation could not be finished: what it took is free again. */
+void container_abandon(seg_t *seg) { punch_gaps(seg); }
+
+/* ---- after a death ---- */
+
+/* The lock was taken from the dead: finish what they had committed, count what they left uncounted. */
+void container_recover(seg_t *seg) {
+    container_t *c = container_of(seg);
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (container_prepare(seg) == 0 && container_look(seg) != NULL) {
+        if (get(&c->pending) != 0) redo_settle(seg);
+        FAULT(container_recovering);
+        if (is_list(seg)) list_recount(seg);
+        else map_recount(seg);
+        if (get(&c->pending) == 0) atomic_store(&c->sequence, (get(&c->sequence) | 1) + 1);
+        punch_gaps(seg);
+    }
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}

@@ -1,0 +1,146 @@
+/* The list: a table of words, of which one word of the generation, the span, tells which are the list's.
+ *
+ *   span:   first position << 32 | length
+ *   table:  | not any more ... | word | word | ... | word | not yet ... |
+ *
+ * One store changes it: of a word (replace), or of the span (append and extend, whose words are written behind its end first;
+ * pop at either end). Whatever else there is, insert, delete, reverse, is a redo of many words (redo.c). A
+ * reader loads span, word, and span again: a word that lies outside the second span may be one that is not
+ * appended yet in the place of one that was popped, so it is not believed.
+ *
+ * Deaths. Words behind the span are nobody's. After the one store nothing is left to do but to count (`live`).
+ */
+#include "container.h"
+
+/* 1 and the word at *index*, which may be negative; 0 there is none; -1 exception. */
+int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation) {
+    container_t *c = container_of(seg);
+    geometry_t *g = seg->geometry;
+    for (int tries = 0; tries < 1000000; tries++) {
+        if (UNLIKELY(g->generation != atomic_load_explicit(&c->generation, memory_order_acquire)) && container_look(seg) == NULL)
+            return -1;
+        generation_t *now = generation_of(seg, g->generation);
+        *generation = g->generation;
+        uint64_t pending = atomic_load_explicit(&c->pending, memory_order_acquire);
+        uint64_t span = atomic_load_explicit(&now->span, memory_order_acquire);
+        if (UNLIKELY(pending != 0) && redo_span(seg, pending, &span) < 0) continue;
+        int64_t length = (int64_t)span_length(span), i = index < 0 ? index + length : index;
+        if (UNLIKELY(i < 0 || i >= length)) {
+            atomic_thread_fence(memory_order_acquire);
+            if (get(&c->generation) == *generation) return 0;
+            continue;
+        }
+        uint64_t position = span_start(span) + (uint64_t)i;
+        if (UNLIKELY(position >= g->capacity) &&
+            (container_look(seg) == NULL || (position >= g->capacity && g->generation == *generation)))
+            return container_corrupt(seg), -1;
+        if (UNLIKELY(g->generation != *generation)) continue;
+        *word = atomic_load_explicit(word_at(g, position), memory_order_acquire);
+        if (UNLIKELY(pending != 0) && redo_look(seg, pending, position, word) < 0) continue;
+        atomic_thread_fence(memory_order_acquire);
+        if (UNLIKELY(get(&c->pending) != pending || get(&c->generation) != *generation)) continue;
+        uint64_t after = get(&now->span);
+        if (LIKELY(pending != 0 || after == span || position - span_start(after) < span_length(after))) {
+            if (*word != 0) return 1;
+            break;
+        }
+    }
+    return container_corrupt(seg), -1;
+}
+
+/* ---- writing, with the lock, nothing pending ---- */
+
+static geometry_t *geometry(seg_t *seg) {
+    geometry_t *g = seg->geometry;
+    generation_t *now = current(seg);
+    bool known = g->generation == get(&container_of(seg)->generation) && g->capacity == container_elements(now, 3);
+    if (!known && container_look(seg) == NULL) return NULL;
+    uint64_t span = get(&now->span);
+    if (span_start(span) + span_length(span) > g->capacity) return container_corrupt(seg);
+    return g;
+}
+
+static int compact(seg_t *seg, uint64_t extra, bool records) {
+    geometry_t *g = geometry(seg), new_g = {0};
+    if (g == NULL) return -1;
+    generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
+    uint64_t start = span_start(get(&old->span)), length = span_length(get(&old->span));
+    container_start_generation(seg, new, false, !records);
+    int done = container_ready(seg, new, old, length + extra > 0 ? length + extra : 1);
+    if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
+    for (uint64_t i = 0; i < length && done == 0; i++) {
+        uint64_t word = get(word_at(g, start + i));
+        if (records && word_move(seg, new, &word) < 0) done = -1;
+        put(word_at(&new_g, i), word);
+    }
+    put(&new->span, length);
+    if (done == 0) container_publish(seg, &new_g);
+    else container_abandon(seg);
+    return done;
+}
+
+int list_compact(seg_t *seg, uint64_t extra) { return compact(seg, extra, true); }
+
+/* See that so many words can be written behind the last. */
+int list_make_room(seg_t *seg, uint64_t words) {
+    if (geometry(seg) == NULL) return -1;
+    generation_t *now = current(seg);
+    uint64_t span = get(&now->span), start = span_start(span), length = span_length(span);
+    if (start + length + words >= UINT32_MAX) return raise_out_of_memory(seg->name, length * 8, shm_free_bytes()), -1;
+    if (UNLIKELY(start > length + 512) && compact(seg, words, false) < 0) return -1;
+    now = current(seg);
+    uint64_t end = span_start(get(&now->span)) + length;
+    if (container_ready(seg, now, NULL, end + words) < 0) return -1;
+    return geometry(seg) == NULL ? -1 : 0;
+}
+
+/* Keep account of the arena for the positions from *from* up to *to*, which the list gains or loses. */
+static void account(seg_t *seg, uint64_t from, uint64_t to, bool gained) {
+    for (uint64_t i = from; i < to && i < seg->geometry->capacity; i++) {
+        uint64_t word = get(word_at(seg->geometry, i));
+        if (word != 0 && tagged_is_record((int64_t)word)) word_replaced(seg, gained ? 0 : word, gained ? word : 0);
+    }
+}
+
+/* The one store: these positions are the list now. In the middle of a commit. */
+void list_set_span(seg_t *seg, uint64_t start, uint64_t length) {
+    _Atomic uint64_t *span = &current(seg)->span;
+    uint64_t was = get(span), end = start + length, old_start = span_start(was), old_end = old_start + span_length(was);
+    FAULT(list_publishing);
+    atomic_store_explicit(span, start << 32 | length, memory_order_release);
+    FAULT(list_published);
+    account(seg, old_start, start < old_end ? start : old_end, false);
+    account(seg, end > old_start ? end : old_start, old_end, false);
+    account(seg, old_end > start ? old_end : start, end, true);
+}
+
+/* The one store: this position now has this word. In the middle of a commit. */
+void list_set_word(seg_t *seg, uint64_t position, uint64_t word) {
+    if (position >= seg->geometry->capacity) return;
+    _Atomic uint64_t *at = word_at(seg->geometry, position);
+    uint64_t old = get(at);
+    FAULT(list_storing);
+    atomic_store_explicit(at, word, memory_order_release);
+    FAULT(list_stored);
+    if (tagged_is_record((int64_t)word) || (old != 0 && tagged_is_record((int64_t)old))) word_replaced(seg, old, word);
+}
+
+/* After a death: count what lives. */
+void list_recount(seg_t *seg) {
+    geometry_t *g = geometry(seg);
+    generation_t *now = current(seg);
+    if (g == NULL) return;
+    uint64_t live = 0, start = span_start(get(&now->span)), length = span_length(get(&now->span));
+    for (uint64_t i = 0; i < length; i++) live += item_size(seg, get(word_at(g, start + i)));
+    put(&now->live, live);
+}
+
+/* Give memory back, if much of it is of no use. What that needs is not always to be had; then later. */
+void list_tidy(seg_t *seg) {
+    generation_t *now = current(seg);
+    uint64_t span = get(&now->span), length = span_length(span), room = container_elements(now, 3);
+    bool words = span_start(span) > length + 512 || (room > 2048 && length < room / 8);
+    bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384 || get(&now->dropped) > 16 + length / 4;
+    if (LIKELY(!words && !records)) return;
+    if (compact(seg, 0, records) < 0) PyErr_Clear();
+}

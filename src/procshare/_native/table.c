@@ -1,0 +1,539 @@
+/* The table: what dict, set and namespace have in common; and the map, which is dict's own methods. */
+#include "container.h"
+
+#include <structmember.h>
+
+/* ---- one key ---- */
+
+/* What the block that the call is made in has made of a key: 1 *out is its value, 0 it has deleted it, 2 nothing, -1 exception. */
+static int look_staged(const access_t *a, const mapkey_t *key, PyObject **out) {
+    if (a->stage == NULL) return 2;
+    change_t *change = stage_find(a->stage, key);
+    if (change == NULL) return PyErr_Occurred() ? -1 : a->stage->cleared ? 0 : 2;
+    if (!change->set) return 0;
+    *out = item_decode(&change->item);
+    return *out == NULL ? -1 : 1;
+}
+
+/* A key's value: 1 and a new reference, 0 it is not there, -1 exception. */
+static int look(handle_t *h, PyObject *name, PyObject **out) {
+    mapkey_t key;
+    access_t a;
+    uint64_t word, generation;
+    bool stale = false;
+    if (access_read(h, &a) < 0 || key_encode(a.seg, name, &key) < 0) return -1;
+    int found = UNLIKELY(a.hold != NULL) ? look_staged(&a, &key, out) : 2;
+    while (found == 2) {
+        int there = map_find(a.seg, &key, &word, &generation);
+        if (there <= 0) {
+            found = there;
+        } else if ((*out = word_read(a.seg, word, generation, &stale)) != NULL) {
+            found = 1;
+        } else if (!stale) {
+            found = -1;
+        }
+    }
+    if (UNLIKELY(key.owner != NULL)) key_clear(&key);
+    return found;
+}
+
+static PyObject *missing(PyObject *key) {
+    PyObject *args = PyTuple_Pack(1, key); /* a tuple as the key is one argument, not several */
+    if (args != NULL) PyErr_SetObject(PyExc_KeyError, args);
+    Py_XDECREF(args);
+    return NULL;
+}
+
+static PyObject *subscript(PyObject *self, PyObject *name) {
+    PyObject *out;
+    int found = look((handle_t *)self, name, &out);
+    if (LIKELY(found == 1)) return out;
+    return found == 0 ? missing(name) : NULL;
+}
+
+static PyObject *find(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *out;
+    if (nargs < 1 || nargs > 2) return PyErr_Format(PyExc_TypeError, "expected a key and perhaps a default");
+    int found = look((handle_t *)self, args[0], &out);
+    if (found == 1) return out;
+    return found == 0 ? Py_NewRef(nargs == 2 ? args[1] : Py_None) : NULL;
+}
+
+static int contains(PyObject *self, PyObject *name) {
+    mapkey_t key;
+    access_t a;
+    uint64_t word, generation;
+    if (access_read((handle_t *)self, &a) < 0 || key_encode(a.seg, name, &key) < 0) return -1;
+    int found = -2;
+    if (UNLIKELY(a.stage != NULL)) {
+        change_t *change = stage_find(a.stage, &key);
+        if (change != NULL) found = change->set;
+        else if (PyErr_Occurred()) found = -1;
+        else if (a.stage->cleared) found = 0;
+    }
+    if (found == -2) found = map_find(a.seg, &key, &word, &generation);
+    key_clear(&key);
+    return found;
+}
+
+/* d[name] = item, in the block or at once: 1 the key is new, 0 it was there, -1 exception. Takes what the item owns. */
+static int assign(access_t *a, const mapkey_t *key, item_t *item) {
+    if (!a->inside) return map_put(a->seg, key, item);
+    uint64_t before = stage_length(a->seg, a->stage);
+    if (stage_set(a->seg, a->stage, key, item) < 0) return -1;
+    return stage_length(a->seg, a->stage) != before;
+}
+
+static int put_item(handle_t *h, PyObject *name, PyObject *value) {
+    mapkey_t key;
+    item_t item;
+    access_t a;
+    if (h->seg == NULL) return access_read(h, &a);
+    if (key_encode(h->seg, name, &key) < 0) return -1;
+    if (item_encode(value, &item) < 0) return key_clear(&key), -1;
+    int fresh = access_write(h, &a) < 0 ? -1 : 0;
+    if (fresh == 0) {
+        fresh = assign(&a, &key, &item);
+        if (fresh == 0 && item.record != NULL && !a.inside) map_tidy(a.seg);
+        access_end(&a, fresh < 0 ? -1 : 1);
+    }
+    if (UNLIKELY(item.record != NULL)) item_clear(&item);
+    if (UNLIKELY(key.owner != NULL)) key_clear(&key);
+    return fresh;
+}
+
+/* Remove a key and copy its value: 1, 0 it was not there, -1 exception. */
+static int remove_key(access_t *a, const mapkey_t *key, copy_t *copy, item_t *staged) {
+    uint64_t number, word;
+    *copy = (copy_t){0};
+    *staged = (item_t){0};
+    change_t *change = a->stage ? stage_find(a->stage, key) : NULL;
+    if (change != NULL && !change->set) return 0;
+    if (change != NULL) *staged = (item_t){change->item.word, Py_XNewRef(change->item.record), NULL};
+    else if (PyErr_Occurred()) return -1;
+    else if ((a->stage && a->stage->cleared) || !map_locate(a->seg, key, &number, &word)) return PyErr_Occurred() ? -1 : 0;
+    else if (word_copy(a->seg, word, copy) < 0) return -1;
+    if (a->inside) return stage_delete(a->seg, a->stage, key);
+    commit_begin(a->seg);
+    map_set_word(a->seg, number, 0);
+    commit_end(a->seg);
+    map_tidy(a->seg);
+    return 1;
+}
+
+static int take(handle_t *h, PyObject *name, PyObject **out) {
+    mapkey_t key;
+    access_t a;
+    copy_t copy;
+    item_t staged;
+    if (h->seg == NULL) return access_read(h, &a);
+    if (key_encode(h->seg, name, &key) < 0) return -1;
+    int done = access_write(h, &a);
+    if (done == 0) done = access_end(&a, remove_key(&a, &key, &copy, &staged));
+    key_clear(&key);
+    if (done <= 0) return done;
+    if (out == NULL) {
+        Py_XDECREF(copy.record);
+    } else
+        *out = staged.word != 0 ? item_decode(&staged) : copy_decode(&copy);
+    item_clear(&staged);
+    return out != NULL && *out == NULL ? -1 : 1;
+}
+
+static int set_subscript(PyObject *self, PyObject *name, PyObject *value) {
+    if (value != NULL) return put_item((handle_t *)self, name, value) < 0 ? -1 : 0;
+    int done = take((handle_t *)self, name, NULL);
+    if (done == 0) missing(name);
+    return done == 1 ? 0 : -1;
+}
+
+static PyObject *put_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 2) return PyErr_Format(PyExc_TypeError, "expected a key and a value");
+    int fresh = put_item((handle_t *)self, args[0], args[1]);
+    return fresh < 0 ? NULL : PyBool_FromLong(fresh);
+}
+
+static PyObject *take_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *out;
+    if (nargs < 1 || nargs > 2) return PyErr_Format(PyExc_TypeError, "expected a key and perhaps a default");
+    int done = take((handle_t *)self, args[0], &out);
+    if (done == 1) return out;
+    if (done == 0 && nargs == 2) return Py_NewRef(args[1]);
+    return done == 0 ? missing(args[0]) : NULL;
+}
+
+/* setdefault(key, default=None): the default is encoded before the lock is taken, needed or not. */
+static PyObject *setdefault(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    handle_t *h = (handle_t *)self;
+    PyObject *out = NULL, *value = nargs == 2 ? args[1] : Py_None;
+    mapkey_t key;
+    item_t item;
+    access_t a;
+    copy_t copy = {0};
+    if (nargs < 1 || nargs > 2) return PyErr_Format(PyExc_TypeError, "expected a key and perhaps a default");
+    int found = look(h, args[0], &out);
+    if (found != 0) return found < 0 ? NULL : out;
+    if (h->seg == NULL) return access_read(h, &a), NULL;
+    if (key_encode(h->seg, args[0], &key) < 0) return NULL;
+    if (item_encode(value, &item) < 0) return key_clear(&key), NULL;
+    int done = access_write(h, &a);
+    if (done == 0) {
+        uint64_t number, word;
+        item_t kept = {item.word, Py_XNewRef(item.record), NULL};
+        bool there = !a.inside && map_locate(a.seg, &key, &number, &word); /* since we looked */
+        done = there ? word_copy(a.seg, word, &copy) : assign(&a, &key, &item) < 0 ? -1 : 1;
+        done = access_end(&a, done);
+        if (done >= 0) out = there ? copy_decode(&copy) : item_decode(&kept);
+        item_clear(&kept);
+    }
+    item_clear(&item);
+    key_clear(&key);
+    return out;
+}
+
+/* ---- adding to an int ---- */
+
+static int as_int(PyObject *obj, PyObject *key) {
+    if (PyLong_Check(obj) && !PyBool_Check(obj)) return 0;
+    PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds a %R", key, (PyObject *)Py_TYPE(obj));
+    return -1;
+}
+
+/* The sum as an item, from the old value's word or record. No user's code runs: an int is an int. */
+static int add_to(PyObject *old, PyObject *n, PyObject *key, item_t *item, PyObject **sum) {
+    *sum = as_int(old, key) < 0 ? NULL : PyNumber_Add(old, n);
+    Py_DECREF(old);
+    return *sum == NULL || item_encode(*sum, item) < 0 ? -1 : 0;
+}
+
+static int increment_locked(access_t *a, const mapkey_t *key, PyObject *name, PyObject *n, PyObject **sum) {
+    uint64_t number, word;
+    copy_t copy;
+    item_t item = {0};
+    PyObject *old = NULL;
+    int found = look_staged(a, key, &old);
+    if (found < 0) return -1;
+    if (found == 2) {
+        if (!map_locate(a->seg, key, &number, &word)) found = 0;
+        else {
+            uint8_t tag = 0;
+            uint64_t length;
+            if (tagged_is_record((int64_t)word) && (record_at(a->seg, tagged_offset(word), &tag, &length) == NULL ||
+                                                    (tag != RECORD_INT && tag != RECORD_BIGINT)))
+                return PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds something else", name), -1;
+            if (word_copy(a->seg, word, &copy) < 0 || (old = copy_decode(&copy)) == NULL) return -1;
+        }
+    }
+    if (found == 0) old = PyLong_FromLong(0);
+    int done = old == NULL ? -1 : add_to(old, n, name, &item, sum);
+    if (done == 0) done = assign(a, key, &item) < 0 ? -1 : 1;
+    item_clear(&item);
+    if (done < 0) Py_CLEAR(*sum);
+    return done;
+}
+
+static PyObject *increment_by(PyObject *self, PyObject *name, PyObject *by) {
+    handle_t *h = (handle_t *)self;
+    mapkey_t key;
+    access_t a;
+    PyObject *sum = NULL, *n = PyNumber_Index(by);
+    if (n == NULL) return NULL;
+    if (h->seg == NULL || key_encode(h->seg, name, &key) < 0) {
+        Py_DECREF(n);
+        return h->seg == NULL ? (access_read(h, &a), NULL) : NULL;
+    }
+    if (access_write(h, &a) == 0) access_end(&a, increment_locked(&a, &key, name, n, &sum));
+    key_clear(&key);
+    Py_DECREF(n);
+    return sum;
+}
+
+static PyObject *increment(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"key", "n", NULL};
+    PyObject *name, *by = NULL, *one = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:increment", names, &name, &by)) return NULL;
+    if (by == NULL && (by = one = PyLong_FromLong(1)) == NULL) return NULL;
+    PyObject *sum = increment_by(self, name, by);
+    Py_XDECREF(one);
+    return sum;
+}
+
+/* ---- all keys ---- */
+
+static Py_ssize_t locked_length(handle_t *h) {
+    access_t a;
+    if (access_write(h, &a) < 0) return -1;
+    Py_ssize_t length = (Py_ssize_t)get(&current(a.seg)->count);
+    access_end(&a, 0);
+    return length;
+}
+
+static Py_ssize_t length(PyObject *self) {
+    access_t a;
+    if (access_read((handle_t *)self, &a) < 0) return -1;
+    if (a.stage != NULL) return (Py_ssize_t)stage_length(a.seg, a.stage);
+    container_t *c = container_of(a.seg);
+    if (a.hold != NULL) return (Py_ssize_t)get(&current(a.seg)->count);
+    for (int tries = 0; tries < 1000; tries++) {
+        uint64_t sequence = atomic_load(&c->sequence), generation = atomic_load(&c->generation);
+        uint64_t count = atomic_load(&generation_of(a.seg, generation)->count);
+        atomic_thread_fence(memory_order_acquire);
+        if (!(sequence & 1) && atomic_load(&c->sequence) == sequence && atomic_load(&c->generation) == generation)
+            return (Py_ssize_t)count;
+        cpu_relax();
+    }
+    return locked_length((handle_t *)self);
+}
+
+static PyObject *all(PyObject *self, bool keys, bool values) {
+    copies_t copies = {.keys = keys, .values = values};
+    PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
+    copies_free(&copies);
+    return out;
+}
+
+static PyObject *keys(PyObject *self, PyObject *unused) { return (void)unused, all(self, true, false); }
+static PyObject *values(PyObject *self, PyObject *unused) { return (void)unused, all(self, false, true); }
+static PyObject *items(PyObject *self, PyObject *unused) { return (void)unused, all(self, true, true); }
+
+/* The first or last live entry, its key and value copied: 1, 0 there is none, -1 exception. */
+static int end_entry(seg_t *seg, bool last, uint64_t *number, PyObject **key, copy_t *copy) {
+    if (container_look(seg) == NULL) return -1;
+    uint64_t used = get(&current(seg)->span);
+    if (used > seg->geometry->capacity) return container_corrupt(seg), -1;
+    for (uint64_t n = 0; n < used; n++) {
+        uint64_t i = last ? used - 1 - n : n, word = get(&entry(seg->geometry, i)->word), length;
+        const entry_t *e = entry(seg->geometry, i);
+        const char *data;
+        if (word == 0) continue;
+        *number = i;
+        *key = key_of_entry(seg, e, &data, &length) ? key_decode(e->tag, data, length) : NULL;
+        if (*key == NULL) return container_corrupt(seg), -1;
+        return word_copy(seg, word, copy) < 0 ? -1 : 1;
+    }
+    return 0;
+}
+
+static int take_end_direct(access_t *a, bool last, PyObject **key, copy_t *copy) {
+    uint64_t number;
+    int done = end_entry(a->seg, last, &number, key, copy);
+    if (done <= 0) return done;
+    commit_begin(a->seg);
+    map_set_word(a->seg, number, 0);
+    commit_end(a->seg);
+    map_tidy(a->seg);
+    return 1;
+}
+
+/* _take_end(last) in a block: by way of all keys. */
+static PyObject *take_end_staged(PyObject *self, bool last) {
+    PyObject *all_keys = keys(self, NULL), *pair = NULL, *value = NULL;
+    Py_ssize_t n = all_keys ? PyList_Size(all_keys) : -1;
+    PyObject *key = n > 0 ? PyList_GetItem(all_keys, last ? n - 1 : 0) : NULL;
+    if (n == 0) PyErr_SetString(PyExc_KeyError, "it is empty");
+    if (key != NULL && take((handle_t *)self, key, &value) == 1) pair = PyTuple_Pack(2, key, value);
+    Py_XDECREF(value);
+    Py_XDECREF(all_keys);
+    return pair;
+}
+
+static PyObject *take_end(PyObject *self, PyObject *which) {
+    handle_t *h = (handle_t *)self;
+    access_t a;
+    copy_t copy = {0};
+    PyObject *key = NULL, *value = NULL, *pair = NULL;
+    int last = PyObject_IsTrue(which);
+    if (last < 0 || access_write(h, &a) < 0) return NULL;
+    if (a.inside) {
+        access_end(&a, 0);
+        return take_end_staged(self, last);
+    }
+    int done = access_end(&a, take_end_direct(&a, last, &key, &copy));
+    if (done == 0) PyErr_SetString(PyExc_KeyError, "it is empty");
+    if (done == 1 && (value = copy_decode(&copy)) != NULL) pair = PyTuple_Pack(2, key, value);
+    Py_XDECREF(copy.record);
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return pair;
+}
+
+/* ---- many keys, as one commit ---- */
+
+/* A key and its value, encoded before the lock is taken. */
+typedef struct {
+    mapkey_t key;
+    item_t item;
+    PyObject *name;
+} ready_t;
+
+static void ready_free(ready_t *ready, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; ready != NULL && i < count; i++) {
+        key_clear(&ready[i].key);
+        item_clear(&ready[i].item);
+        Py_CLEAR(ready[i].name);
+    }
+    PyMem_Free(ready);
+}
+
+/* A list of pairs, or of keys that get the value True; NULL with an exception. */
+static ready_t *ready_all(seg_t *seg, PyObject *list, bool pairs) {
+    Py_ssize_t n = PyList_Size(list);
+    ready_t *ready = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof *ready);
+    if (ready == NULL) return n < 0 ? NULL : (ready_t *)PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *each = PyList_GetItem(list, i), *name = each, *value = Py_True;
+        bool fits = each != NULL && (!pairs || (PyTuple_Check(each) && PyTuple_Size(each) == 2));
+        if (fits && pairs) {
+            name = PyTuple_GetItem(each, 0);
+            value = PyTuple_GetItem(each, 1);
+        } else if (!fits && !PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "expected a list of pairs");
+        if (fits) ready[i].name = Py_NewRef(name);
+        if (!fits || key_encode(seg, name, &ready[i].key) < 0 || item_encode(value, &ready[i].item) < 0 || PyList_Size(list) != n) {
+            if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "the list changed while it was read");
+            ready_free(ready, i + 1);
+            return NULL;
+        }
+    }
+    return ready;
+}
+
+/* Clear, then set, then drop, as one commit. The block's stage, or one of this call's own. */
+static int change_all(handle_t *h, bool empty, ready_t *set, Py_ssize_t count, ready_t *drop, Py_ssize_t drops) {
+    access_t a;
+    if (access_write(h, &a) < 0) return -1;
+    stage_t *saved = NULL, *stage;
+    int done = access_begin_many(&a, &stage, &saved);
+    if (done == 0 && empty) done = stage_clear(a.seg, stage);
+    for (Py_ssize_t i = 0; i < count && done == 0; i++) {
+        done = stage_set(a.seg, stage, &set[i].key, &set[i].item);
+    }
+    for (Py_ssize_t i = 0; i < drops && done >= 0; i++) done = stage_delete(a.seg, stage, &drop[i].key);
+    return access_end_many(&a, stage, saved, done);
+}
+
+static int change_pairs(PyObject *self, PyObject *pairs, bool clear) {
+    handle_t *h = (handle_t *)self;
+    access_t a;
+    if (h->seg == NULL) return access_read(h, &a);
+    ready_t *ready = ready_all(h->seg, pairs, true);
+    if (ready == NULL) return -1;
+    Py_ssize_t n = PyList_Size(pairs);
+    int done = change_all(h, clear, ready, n, NULL, 0);
+    ready_free(ready, n);
+    return done;
+}
+
+static PyObject *update(PyObject *self, PyObject *pairs) {
+    if (change_pairs(self, pairs, false) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *replace(PyObject *self, PyObject *pairs) {
+    if (change_pairs(self, pairs, true) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* _change(add, drop): keys alone. */
+static PyObject *change(PyObject *self, PyObject *args) {
+    handle_t *h = (handle_t *)self;
+    PyObject *add, *drop;
+    access_t a;
+    if (!PyArg_ParseTuple(args, "OO", &add, &drop)) return NULL;
+    if (h->seg == NULL) return access_read(h, &a), NULL;
+    ready_t *set = ready_all(h->seg, add, false), *gone = set ? ready_all(h->seg, drop, false) : NULL;
+    Py_ssize_t count = set ? PyList_Size(add) : 0, drops = gone ? PyList_Size(drop) : 0;
+    int done = gone == NULL ? -1 : change_all(h, false, set, count, gone, drops);
+    ready_free(set, count);
+    ready_free(gone, drops);
+    if (done < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *clear(PyObject *self, PyObject *unused) {
+    (void)unused;
+    access_t a;
+    if (access_write((handle_t *)self, &a) < 0) return NULL;
+    int done = a.inside ? stage_clear(a.seg, a.stage) : map_empty(a.seg) < 0 ? -1 : 1;
+    if (access_end(&a, done) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- making ---- */
+
+/* _create(kind, pairs, name) */
+static PyObject *create(PyObject *self, PyObject *args) {
+    handle_t *h = (handle_t *)self;
+    PyObject *pairs, *name;
+    int kind;
+    if (!PyArg_ParseTuple(args, "iO!O", &kind, &PyList_Type, &pairs, &name)) return NULL;
+    if (handle_create_container(h, (uint8_t)kind) < 0) return NULL;
+    int done = 0;
+    for (Py_ssize_t i = 0, n = PyList_Size(pairs); i < n && done >= 0; i++) {
+        PyObject *pair = PyList_GetItem(pairs, i);
+        bool fits = PyTuple_Check(pair) && PyTuple_Size(pair) == 2;
+        if (!fits) PyErr_SetString(PyExc_TypeError, "expected a list of pairs");
+        done = fits ? put_item(h, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1)) : -1;
+    }
+    if (done < 0) handle_abort(h);
+    if (done < 0 || handle_publish(h, name) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"_create", create, METH_VARARGS, NULL},
+    {"_keys", keys, METH_NOARGS, NULL},
+    {"_values", values, METH_NOARGS, NULL},
+    {"_items", items, METH_NOARGS, NULL},
+    {"_find", (PyCFunction)(void (*)(void))find, METH_FASTCALL, NULL},
+    {"_put", (PyCFunction)(void (*)(void))put_method, METH_FASTCALL, NULL},
+    {"_take", (PyCFunction)(void (*)(void))take_method, METH_FASTCALL, NULL},
+    {"_take_end", take_end, METH_O, NULL},
+    {"_update", update, METH_O, NULL},
+    {"_replace", replace, METH_O, NULL},
+    {"_change", change, METH_VARARGS, NULL},
+    {"_increment", (PyCFunction)(void (*)(void))increment, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"clear", clear, METH_NOARGS, "clear($self)\n--\n\nRemove everything, at once."},
+    {"locked", (PyCFunction)(void (*)(void))method_block, METH_VARARGS | METH_KEYWORDS,
+     "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block, whose writes appear together."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_methods, methods}, {Py_mp_length, length}, {Py_sq_contains, contains}, {0, NULL},
+};
+
+PyType_Spec table_spec = {"procshare._native.Table", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+/* ---- dict's own ---- */
+
+static PyObject *popitem(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"last", NULL};
+    PyObject *last = Py_True;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:popitem", names, &last)) return NULL;
+    return take_end(self, last);
+}
+
+static PyMethodDef map_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))find, METH_FASTCALL, "get($self, key, default=None, /)\n--\n\nThe value of key, or default."},
+    {"pop", (PyCFunction)(void (*)(void))take_method, METH_FASTCALL,
+     "pop($self, key, default=..., /)\n--\n\nRemove a key atomically and return its value, or default."},
+    {"popitem", (PyCFunction)(void (*)(void))popitem, METH_VARARGS | METH_KEYWORDS,
+     "popitem($self, last=True)\n--\n\nRemove the last pair, or the first, atomically, and return it."},
+    {"setdefault", (PyCFunction)(void (*)(void))setdefault, METH_FASTCALL,
+     "setdefault($self, key, default=None, /)\n--\n\nThe value of key, which is set to default if it is not there."},
+    {"increment", (PyCFunction)(void (*)(void))increment, METH_VARARGS | METH_KEYWORDS,
+     "increment($self, key, n=1)\n--\n\nAdd n to the int at key atomically; returns the new value."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot map_slots[] = {
+    {Py_tp_methods, map_methods},
+    {Py_mp_length, length},
+    {Py_mp_subscript, subscript},
+    {Py_mp_ass_subscript, set_subscript},
+    {Py_sq_contains, contains},
+    {0, NULL},
+};
+
+PyType_Spec map_spec = {"procshare._native.Map", sizeof(handle_t), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, map_slots};

@@ -1,0 +1,134 @@
+"""What dicts, lists, sets and namespaces have in common: guards of their own class, and blocks over several of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from procshare._errors import Closed
+from procshare._shared import Shared
+from procshare.backends.stdlib.blocks import NOTHING, core_of
+from procshare.backends.stdlib.handle import StdlibHandle, refuse_name
+from procshare.backends.stdlib.locking import poll
+from procshare.backends.stdlib.stores import OwnStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from procshare.backends.stdlib.blocks import Core, Store
+
+T = TypeVar("T")
+
+
+class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
+    """A handle on a container, or the guard of a block: a handle that is closed when the block ends."""
+
+    __slots__ = ("_core", "_guarding")
+    _core: Core
+    _guarding: int | None
+    """The process that is in the block of this guard; None for a handle."""
+
+    def _start(self, name: str | None) -> None:
+        """Closed until everything that the constructor was given is accepted."""
+        refuse_name(name, self.kind)
+        self._closed, self._creator, self._guarding = True, None, None
+
+    def _place(self, store: Store, lock: Any, creator: int | None) -> None:
+        self._begin(creator)
+        self._core, self._guarding = core_of(store, lock), None
+
+    def _parts(self) -> tuple[Any, ...]:
+        if self._guarding is not None:
+            raise TypeError(f"what locked() gave is of this block only; send the {self.kind} itself to other processes")
+        return self._core.store, self._core.hold.lock
+
+    def _kept(self) -> object:
+        return self._core
+
+    def _restore(self, *parts: Any) -> None:
+        store, lock = parts
+        self._place(store, lock, creator=None)
+
+    def close(self) -> None:
+        if not self._closed:
+            super().close()
+            del self._core
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed, or the block of this guard has ended."""
+        return self._closed or self._guarding not in (None, os.getpid())
+
+    def _require_open(self) -> None:
+        if self._guarding is not None and self.closed:
+            raise Closed(f"the locked() block of this {self.kind} has ended; enter a new one")
+        super()._require_open()
+
+    def _opened(self) -> Core:
+        self._require_open()
+        return self._core
+
+    def locked(self, timeout: float | None = None) -> AbstractContextManager[Self]:
+        return self._locked(self._opened(), timeout)
+
+    @contextmanager
+    def _locked(self, core: Core, timeout: float | None) -> Generator[Self]:
+        with core.held(timeout, self._label), self._guarded(core) as guard:
+            yield guard
+
+    @contextmanager
+    def _guarded(self, core: Core) -> Generator[Self]:
+        cls = type(self)
+        guard = cls.__new__(cls)
+        if hasattr(self, "__dict__"):  # what a user's subclass keeps, the guard keeps in the same place
+            object.__setattr__(guard, "__dict__", self.__dict__)
+        guard._begin(None)
+        guard._core, guard._guarding = core, os.getpid()
+        try:
+            yield guard
+        finally:
+            guard.close()
+
+    def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        return poll(lambda _left: self.value, predicate, timeout, self._label)
+
+
+def transaction(containers: Sequence[Any], timeout: float | None = None) -> AbstractContextManager[tuple[Any, ...]]:
+    """Hold the locks of all; see `procshare.transaction`.
+
+    The containers of one manager are written in one request. Of several managers, or of wrapped proxies, one is
+    written after the other, so a kill in between leaves some written and some not.
+    """
+    return _transaction([(each, each._opened()) for each in containers], timeout)
+
+
+@contextmanager
+def _transaction(members: list[tuple[Any, Core]], timeout: float | None) -> Generator[tuple[Any, ...]]:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        # In one order everywhere, so that two blocks never wait for each other. A semaphore's name is machine-wide.
+        each = {core: member._label for member, core in members}
+        for core in sorted(each, key=lambda core: core.hold.lock._semlock.name):
+            left = None if timeout is None else max(0.0, started + timeout - time.monotonic())
+            stack.enter_context(core.held(left, each[core]))
+        guards = [stack.enter_context(member._guarded(core)) for member, core in members]
+        yield tuple(guards)
+        _commit_together([core for _, core in members])
+
+
+def _commit_together(cores: list[Core]) -> None:
+    """Publish what can be published in one request; what is left goes when its own block ends."""
+    groups: dict[Any, list[Core]] = {}
+    for core in dict.fromkeys(cores):
+        store = core.store
+        if isinstance(store, OwnStore) and core.pending is not NOTHING and core.hold.mine and core.depth == 1:
+            groups.setdefault(store.anchor._token.address, []).append(core)
+    for group in groups.values():
+        changes = [(core.store.anchor._token.id, core.store.change(core.pending)) for core in group]
+        group[0].store.ask("commit", changes)
+        for core in group:
+            core.pending = NOTHING
