@@ -1,6 +1,6 @@
 /* Attaching to a segment by name, and clearing away one that nobody is attached to. What a file says is checked before any
  * of it is believed. */
-#include "native.h"
+#include "container.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,10 +81,13 @@ static int read_header(int fd, const char *name, const struct stat *st, header_t
 
 static bool is_garbage(int fd, const header_t *h) {
     if (atomic_load(&h->flags) & SEG_PERSIST) return false;
-    if (h->root.flags & SLOT_IN_FLIGHT) return false;
+    if (h->root.flags & SLOT_IN_FLIGHT || atomic_load(&h->claim) != 0) return false;
     for (uint32_t i = 0; i < h->slots; i++) {
         slot_t slot;
-        if (pread(fd, &slot, sizeof slot, HEADER_SIZE + i * sizeof slot) != (ssize_t)sizeof slot) break;
+        uint64_t claim;
+        if (pread(fd, &claim, sizeof claim, HEADER_SIZE + (i + 1) * sizeof claim) != (ssize_t)sizeof claim) break;
+        if (claim != 0) return false;
+        if (pread(fd, &slot, sizeof slot, SLOTS_OFFSET + i * sizeof slot) != (ssize_t)sizeof slot) break;
         if ((slot.flags & SLOT_IN_FLIGHT) && slot.state == SLOT_LIVE) return false;
     }
     return true;
@@ -96,6 +99,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     struct stat here, there;
     snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
+    if (is_container(h->kind)) links_release_file(name); /* what it keeps goes with it */
     if (unlink(path) < 0) return false;
     segment_unregister(&h->tracker, name);
     return true;
@@ -147,6 +151,18 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
     return seg;
 }
 
+/* A segment mapped without a seat, for a look or to end it; NULL without an exception. segment_discard() undoes it. */
+seg_t *segment_peek(const char *name) {
+    struct stat st;
+    header_t h;
+    seg_t *seg = NULL;
+    int fd = open_checked(name, &st);
+    if (fd >= 0 && read_header(fd, name, &st, &h) == 0) seg = map_checked(fd, &st, &h, name);
+    if (seg == NULL && fd >= 0) close(fd);
+    PyErr_Clear();
+    return seg;
+}
+
 /* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, -1 exception. */
 static int settle(seg_t *seg, header_t *h) {
     bool alone = seat_take_all(seg->fd);
@@ -167,13 +183,6 @@ static int settle(seg_t *seg, header_t *h) {
     if (alone) seat_keep_one(seg->fd, (uint32_t)seg->seat);
     FAULT(segment_attached);
     return segment_names(seg, seg->name);
-}
-
-static void discard(seg_t *seg) {
-    munmap(seg->base, seg->size);
-    close(seg->fd);
-    free(seg->open);
-    free(seg);
 }
 
 /* Attach: one reference and a seat, or NULL with an exception. */
@@ -207,7 +216,7 @@ seg_t *segment_attach(const char *name) {
             process.segments = seg;
             return seg;
         }
-        discard(seg);
+        segment_discard(seg);
         if (settled < 0 || PyErr_CheckSignals() < 0) return NULL;
     }
     return raise_named("NotFound", name, "it was replaced again and again while attaching");
@@ -238,7 +247,7 @@ static long holder_of(int fd, const char *base, const slot_t *slot) {
 static PyObject *live_objects(int fd, const char *base, const header_t *h) {
     PyObject *objects = PyList_New(0);
     for (uint32_t i = 0; objects != NULL && i <= h->slots; i++) {
-        const slot_t *slot = i == 0 ? &((const header_t *)base)->root : (const slot_t *)(base + HEADER_SIZE) + (i - 1);
+        const slot_t *slot = i == 0 ? &((const header_t *)base)->root : (const slot_t *)(base + SLOTS_OFFSET) + (i - 1);
         if (slot->state != SLOT_LIVE || (i == 0) == (h->kind == KIND_SLAB)) continue;
         if (i > 0 && !(slot->flags & SLOT_EXPORTED)) continue;
         PyObject *object = Py_BuildValue("(IIil)", i, slot->generation, (int)slot->kind, holder_of(fd, base, slot));
@@ -248,28 +257,43 @@ static PyObject *live_objects(int fd, const char *base, const header_t *h) {
     return objects;
 }
 
-/* (kind, size, flags, creator pid, seated pids, handed at, in flight, [(slot, generation, kind, holder), ...]) */
+/* The ids of the containers that have claimed it, or something in it. */
+static PyObject *claims_on(const header_t *h, const char *base) {
+    PyObject *claims = PyList_New(0);
+    for (uint32_t i = 0; claims != NULL && i <= h->slots; i++) {
+        uint64_t claim = i == 0 ? atomic_load(&h->claim) : ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
+        PyObject *id = claim != 0 ? PyLong_FromUnsignedLongLong(claim) : NULL;
+        if (claim != 0 && (id == NULL || PyList_Append(claims, id) < 0)) Py_CLEAR(claims);
+        Py_XDECREF(id);
+    }
+    return claims;
+}
+
+/* (kind, size, flags, creator pid, seated pids, handed at, in flight, id, claims, [(slot, generation, kind, holder), ...]) */
 PyObject *segment_inspect(const char *name) {
     struct stat st;
     header_t h;
     int fd = open_checked(name, &st);
     if (fd < 0) return NULL;
-    PyObject *out = NULL, *pids = NULL, *objects = NULL;
+    PyObject *out = NULL, *pids = NULL, *objects = NULL, *claims = NULL;
     if (read_header(fd, name, &st, &h) == 0) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
         char *base = malloc(window);
         if (base == NULL || pread(fd, base, window, 0) != (ssize_t)window) PyErr_NoMemory();
-        else if ((pids = seated(fd, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
+        else if ((pids = seated(fd, base)) != NULL && (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             atomic_fetch_and(&h.flags, ~(uint32_t)SEG_PERSIST);
-            bool in_flight = !is_garbage(fd, &h);
+            bool in_flight = PyList_Size(claims) == 0 && !is_garbage(fd, &h);
             header_t *real = (header_t *)base;
-            out = Py_BuildValue("(iKIIOKOO)", (int)h.kind, (unsigned long long)st.st_size, (unsigned)real->flags,
+            /* A container's file has holes, so its memory is what it takes. */
+            uint64_t size = is_container(h.kind) ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
+            out = Py_BuildValue("(iKIIOKOKOO)", (int)h.kind, (unsigned long long)size, (unsigned)real->flags,
                                 (unsigned)h.creator_pid, pids, (unsigned long long)h.handed_at,
-                                in_flight ? Py_True : Py_False, objects);
+                                in_flight ? Py_True : Py_False, (unsigned long long)h.id, claims, objects);
         }
         free(base);
     }
     Py_XDECREF(pids);
+    Py_XDECREF(claims);
     Py_XDECREF(objects);
     close(fd);
     return out;

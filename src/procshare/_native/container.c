@@ -301,6 +301,7 @@ void container_start_generation(seg_t *seg, generation_t *new, bool share_table,
         put(&new->arena_reserved, get(&old->arena_reserved));
         put(&new->appended, get(&old->appended));
         put(&new->live, get(&old->live));
+        put(&new->linked, get(&old->linked));
         put(&new->dropped, get(&old->dropped));
         memcpy(new->arena, old->arena, sizeof new->arena);
         memcpy(new->arena_order, old->arena_order, sizeof new->arena_order);
@@ -317,6 +318,7 @@ void container_publish(seg_t *seg, const geometry_t *g) {
     FAULT(container_switched);
     *seg->geometry = *g;
     seg->geometry->generation = number;
+    if (get(&generation_of(seg, number - 1)->linked) > 0) links_compare(seg, generation_of(seg, number - 1));
     punch_gaps(seg);
 }
 

@@ -239,6 +239,7 @@ void copies_free(copies_t *copies);
 
 /* transaction.c */
 int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending);
+void transaction_finish(seg_t *seg);
 int transaction_settle_others(seg_t *seg, const redo_t *redo);
 PyObject *transaction_make(PyObject *containers, PyObject *timeout, bool single);
 PyObject *method_block(PyObject *self, PyObject *args, PyObject *kwargs);
@@ -253,6 +254,10 @@ void links_begin(links_t *outer);
 PyObject *links_end(links_t *outer);
 PyObject *links_claim(seg_t *seg, PyObject *handles);
 void links_drop(seg_t *seg);
+void links_compare(seg_t *seg, const generation_t *old);
+void links_release(seg_t *seg, int depth);
+void links_release_file(const char *name);
+void links_untrack(seg_t *seg, int depth);
 uint64_t links_length(const char *bytes, uint64_t length);
 
 #endif

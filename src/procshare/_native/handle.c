@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 /* Whether this process made the object, and still owns it. */
-static bool mine(const handle_t *h) { return h->created && h->epoch == process.epoch; }
+static bool mine(const handle_t *h) {
+    const seg_t *seg = h->seg ? h->seg : h->former;
+    return h->created && h->epoch == process.epoch && seg != NULL && atomic_load(segment_claim(seg, h->index)) == 0;
+}
 
 hold_t *handle_hold(handle_t *h) {
     if (h->hold == NULL) h->hold = hold_of(h->seg, h->index);

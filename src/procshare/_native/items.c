@@ -42,6 +42,7 @@ int item_place(seg_t *seg, const item_t *item, uint64_t *word) {
         Py_DECREF(names);
     }
     if (offset == 0) return -1;
+    if (item->links != NULL) put(&current(seg)->linked, get(&current(seg)->linked) + 1);
     *word = tagged_at(offset);
     return 0;
 }
@@ -144,6 +145,7 @@ int word_move(seg_t *seg, generation_t *new, uint64_t *word) {
     uint64_t offset = at == NULL ? 0 : container_append(seg, new, current(seg), tag, "", 0, at, length);
     if (offset == 0) return container_corrupt(seg), -1;
     put(&new->live, get(&new->live) + record_room(length));
+    if (tag & RECORD_LINKED) put(&new->linked, get(&new->linked) + 1);
     *word = tagged_at(offset);
     return 0;
 }

@@ -2,7 +2,7 @@
  *
  *   segment:  | header, 8 KiB                                   | payload           | heap, grows ... |
  *   header:   | fields | root slot | meta, 1 KiB | seats, 768 × 8 bytes |
- *   slab:     payload is 448 slots of 128 bytes
+ *   slab:     payload is a page of claims, 8 bytes a slot, and 416 slots of 128 bytes
  *   array:    payload is the elements, C order
  *   counter, value with a name of their own: no payload; the root slot is the object
  *   container: no payload; its root is where other kinds have meta, the rest lies in extents, see container.c
@@ -25,7 +25,8 @@
 #define SEAT_COUNT ((HEADER_SIZE - SEATS_OFFSET) / 8u)
 #define SEAT_LOCK_BASE (1LL << 60) /* file offset of seat 0's locked byte, far beyond any data */
 #define SLAB_SIZE 65536u
-#define SLAB_SLOTS ((SLAB_SIZE - HEADER_SIZE) / 128u)
+#define SLOTS_OFFSET (HEADER_SIZE + 4096u)
+#define SLAB_SLOTS ((SLAB_SIZE - SLOTS_OFFSET) / 128u)
 #define NAME_ROOM 232
 
 enum kind { KIND_SLAB = 1, KIND_COUNTER, KIND_VALUE, KIND_ARRAY, KIND_DICT, KIND_LIST, KIND_SET, KIND_NAMESPACE, KIND_END };
@@ -119,7 +120,7 @@ enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BI
 /* Where one generation of a container lies, and how full it is. Extents are powers of two long and aligned to their length, and
  * are named by their page (offset / 4096). Segment 0 and 1 of the table are of EXTENT_ORDER, each next one twice as long.
  *
- * The first line is written by whoever has the lock; the rest only grows while the generation lasts. */
+ * The first fields are written by whoever has the lock; the rest only grows while the generation lasts. */
 typedef struct {
     _Alignas(64) _Atomic uint64_t span; /* list: first position << 32 | length; map: entries in use, dead ones too */
     _Atomic uint64_t count;             /* map: live entries */
@@ -128,7 +129,8 @@ typedef struct {
     _Atomic uint64_t table_reserved;    /* bytes of the last table segment that have memory */
     _Atomic uint64_t appended;          /* bytes of all records */
     _Atomic uint64_t live;              /* bytes of those that a word or key names */
-    _Atomic uint64_t dropped;           /* records with handles that no word names any more */
+    _Atomic uint64_t linked;            /* records with handles, ever */
+    _Atomic uint64_t dropped;           /* those that no word names any more */
     uint32_t index;
     uint32_t table[MAX_SEGMENTS];
     uint32_t arena[MAX_ARENAS];

@@ -1,13 +1,39 @@
-/* Handles in values. */
+/* Handles in values: what a container keeps alive.
+ *
+ *   record with handles:  | size, 4 bytes | length, 2 bytes | name | length | name | ... | the pickle |
+ *
+ * A handle that is pickled into a container's value is noted, and the object behind it claimed: its claim (in the header, for a
+ * slab's slot in the page of claims) is the container's id. Whoever claims first keeps it. What is claimed belongs to no process: it
+ * stays when its creator and all who are attached leave, and goes when the container does, or when the container is
+ * compacted and no value names it any more. A container is not claimed by one that it keeps itself, at whatever depth.
+ *
+ * What is claimed stays registered with the resource tracker that knows its container too, so that both go with the process tree;
+ * if the container outlives the tree (opened, handed over), it is taken off.
+ *
+ * Deaths. The claim is made before the record that names it is published. In between it is kept by a container that does not
+ * know it, until the container goes: then nothing has its id, and the next sweep takes it for garbage (segment.py). Dropping gives
+ * the claim up first, and then unlinks; in between it is garbage as well.
+ */
 #include "container.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DEEPEST 200 /* containers within containers that are released on one stack; what is deeper is left to the sweep */
 
 static _Thread_local links_t links __attribute__((tls_model("initial-exec")));
 
+/* ---- noting handles ---- */
+
+/* From now on this thread notes the handles it pickles. */
 void links_begin(links_t *outer) {
     *outer = links;
     links = (links_t){.on = true};
 }
 
+/* A list of those it pickled, or NULL for none. */
 PyObject *links_end(links_t *outer) {
     PyObject *handles = links.handles;
     links = *outer;
@@ -20,33 +46,285 @@ int links_note(handle_t *h) {
     return PyList_Append(links.handles, (PyObject *)h);
 }
 
+/* ---- names in a record ---- */
+
+/* How long the names in front of a record's pickle are; 0: they make no sense. */
 uint64_t links_length(const char *bytes, uint64_t length) {
     uint32_t size = 0;
     if (length >= 4) memcpy(&size, bytes, 4);
     return size >= 4 && size <= length ? size : 0;
 }
 
-PyObject *links_claim(seg_t *seg, PyObject *handles) {
-    (void)seg;
-    PyObject *names = PyByteArray_FromStringAndSize(NULL, 4);
-    for (Py_ssize_t i = 0; names != NULL && i < PyList_Size(handles); i++) {
-        handle_t *h = (handle_t *)PyList_GetItem(handles, i);
-        Py_ssize_t length = 0;
-        const char *name = PyUnicode_AsUTF8AndSize(h->name, &length);
-        Py_ssize_t at = PyByteArray_Size(names);
-        uint16_t size = (uint16_t)length;
-        if (name == NULL || PyByteArray_Resize(names, at + 2 + length) < 0) Py_CLEAR(names);
-        else {
-            memcpy(PyByteArray_AsString(names) + at, &size, 2);
-            memcpy(PyByteArray_AsString(names) + at + 2, name, size);
+typedef void (*visit_t)(const char *name, void *arg);
+
+static void each_name(const char *bytes, uint64_t length, visit_t visit, void *arg) {
+    uint64_t end = links_length(bytes, length), at = 4;
+    char name[OBJECT_NAME_ROOM];
+    while (at + 2 <= end) {
+        uint16_t size;
+        memcpy(&size, bytes + at, 2);
+        if (size == 0 || size >= sizeof name || at + 2 + size > end) return;
+        memcpy(name, bytes + at + 2, size);
+        name[size] = '\0';
+        at += 2u + size;
+        visit(name, arg);
+    }
+}
+
+/* Every name in every record of a generation, also of those that no word names any more. */
+static void each_link(seg_t *seg, const generation_t *g, visit_t visit, void *arg) {
+    for (unsigned a = 0; a < g->arenas && a < MAX_ARENAS; a++) {
+        uint64_t at = g->arena[a] * 4096ull, end = at + (1ull << (g->arena_order[a] & 63)), length;
+        uint64_t filled = a + 1 == g->arenas ? at + get(&g->arena_used) : end;
+        uint8_t tag;
+        if (filled < end) end = filled;
+        while (at + 8 <= end) {
+            const char *record = record_at(seg, at, &tag, &length);
+            if (record == NULL || tag == 0 || record_room(length) > end - at) break;
+            if (tag & RECORD_LINKED) each_name(record, length, visit, arg);
+            at += record_room(length);
         }
     }
+}
+
+/* The segment of an object's name, its slot, and the slot's generation. */
+static uint32_t split(const char *object, char *segment, uint32_t *generation) {
+    unsigned index = 0, number = 0;
+    const char *hash = strchr(object, '#');
+    snprintf(segment, NAME_ROOM, "%.*s", hash ? (int)(hash - object) : NAME_ROOM - 1, object);
+    if (hash != NULL && sscanf(hash, "#%u.%u", &index, &number) != 2) index = 0;
+    *generation = number;
+    return index;
+}
+
+static seg_t *mapped(const char *name) {
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+        if (seg->header != NULL && !seg->unlinked && strcmp(seg->name, name) == 0) return seg;
+    return NULL;
+}
+
+/* ---- claiming ---- */
+
+/* The claim on the segment with this id, looked for among the mapped ones and then among all; 0: none, or it is gone. */
+static uint64_t claim_of_id(uint64_t id) {
+    for (seg_t *seg = process.segments; seg != NULL; seg = seg->next)
+        if (seg->header != NULL && seg->header->id == id) return atomic_load(&seg->header->claim);
+    DIR *dir = opendir(SHM);
+    struct dirent *each;
+    uint64_t found = 0;
+    while (dir != NULL && found == 0 && (each = readdir(dir)) != NULL) {
+        header_t h;
+        int fd = strncmp(each->d_name, "procshare", 9) == 0 ? segment_open(each->d_name) : -1;
+        if (fd < 0) continue;
+        if (pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.id == id) found = atomic_load(&h.claim);
+        close(fd);
+    }
+    if (dir != NULL) closedir(dir);
+    return found;
+}
+
+/* Whether *seg* is kept by *child*, directly or by way of others. */
+static bool kept_by(const seg_t *seg, const seg_t *child) {
+    uint64_t id = atomic_load(&seg->header->claim);
+    for (int i = 0; i < 10000 && id != 0; i++) {
+        if (id == child->header->id) return true;
+        id = claim_of_id(id);
+    }
+    return false;
+}
+
+/* The object goes when the container does: so it is no longer the tracker's either, if the container is not. */
+static void untrack(seg_t *child, int depth) {
+    if (child->header->name[0] != '\0') segment_unregister(&child->header->tracker, child->name);
+    if (is_container(child->kind)) links_untrack(child, depth + 1);
+}
+
+static void claim(seg_t *seg, handle_t *h) {
+    seg_t *child = h->seg;
+    uint64_t none = 0;
+    if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return;
+    if (is_container(child->kind) && kept_by(seg, child)) return;
+    if (!atomic_compare_exchange_strong(segment_claim(child, h->index), &none, seg->header->id)) return;
+    FAULT(links_claimed);
+    atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
+    segment_ref(child);
+    if (atomic_load(&child->header->tracker) != atomic_load(&seg->header->tracker)) untrack(child, 0);
+    if (h->index == 0) segment_give_up(child);
+    segment_unref(child);
+}
+
+/* Claim what the handles lead to, as far as nobody else has; their names, as a record has them, or NULL with an exception. */
+PyObject *links_claim(seg_t *seg, PyObject *handles) {
+    Py_ssize_t n = PyList_Size(handles), room = 4;
+    for (Py_ssize_t i = 0; i < n; i++) room += 2 + OBJECT_NAME_ROOM;
+    if (segment_name(seg) < 0) return NULL; /* a sweep looks for it, to see whether what it claimed is still kept */
+    PyObject *names = PyByteArray_FromStringAndSize(NULL, room), *out = NULL;
     if (names == NULL) return NULL;
-    uint32_t size = (uint32_t)PyByteArray_Size(names);
-    memcpy(PyByteArray_AsString(names), &size, 4);
-    PyObject *out = PyBytes_FromStringAndSize(PyByteArray_AsString(names), size);
+    char *at = PyByteArray_AsString(names);
+    uint32_t size = 4;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        handle_t *h = (handle_t *)PyList_GetItem(handles, i);
+        if (h->seg == NULL) continue;
+        char name[OBJECT_NAME_ROOM];
+        if (h->index == 0) snprintf(name, sizeof name, "%s", h->seg->name);
+        else object_name(h->seg, h->slot, name);
+        uint16_t length = (uint16_t)strlen(name);
+        memcpy(at + size, &length, 2);
+        memcpy(at + size + 2, name, length);
+        size += 2u + length;
+        claim(seg, h);
+    }
+    memcpy(at, &size, 4);
+    out = PyBytes_FromStringAndSize(at, size);
     Py_DECREF(names);
     return out;
 }
 
-void links_drop(seg_t *seg) { (void)seg; }
+/* ---- letting go ---- */
+
+typedef struct {
+    uint64_t id; /* the container's */
+    int depth;
+} dropping_t;
+
+/* A slab's slot: dead; and the slab too, if nobody has it and nothing else in it is alive. */
+static void end_slot(seg_t *slab, uint32_t index, bool attached) {
+    slab_give_back(slab, index);
+    if (attached || !seat_take_all(slab->fd)) return;
+    if (!segment_claimed(slab) && !segment_in_flight(slab)) segment_unlink_name(slab);
+    seat_drop_all(slab->fd);
+}
+
+static void end_segment(seg_t *child, bool attached, int depth) {
+    bool shared = atomic_load(&child->header->flags) & SEG_SHARED, alone = false;
+    if (attached && shared) return; /* it belongs to whoever is attached, and goes with the last of them */
+    if (shared && !attached && !(alone = seat_take_all(child->fd))) return;
+    if (is_container(child->kind)) links_release(child, depth + 1);
+    if (attached) segment_destroy(child);
+    else segment_unlink_name(child);
+    if (alone) seat_drop_all(child->fd);
+}
+
+static void drop(const char *object, void *arg) {
+    const dropping_t *dropping = arg;
+    char name[NAME_ROOM];
+    uint32_t generation, index = split(object, name, &generation);
+    seg_t *child = mapped(name);
+    bool attached = child != NULL;
+    uint64_t id = dropping->id;
+    if (attached) segment_ref(child);
+    else if ((child = segment_peek(name)) == NULL) return;
+    bool there = index <= child->slots && (index > 0) == (child->kind == KIND_SLAB) &&
+                 (index == 0 || atomic_load(&segment_slot(child, index)->generation) == generation);
+    if (there && atomic_compare_exchange_strong(segment_claim(child, index), &id, 0)) {
+        FAULT(links_dropping);
+        if (index > 0) end_slot(child, index, attached);
+        else end_segment(child, attached, dropping->depth);
+    }
+    if (attached) segment_unref(child);
+    else segment_discard(child);
+}
+
+/* The container is about to go: so does all that it keeps. */
+void links_release(seg_t *seg, int depth) {
+    dropping_t dropping = {seg->header->id, depth};
+    if (depth < DEEPEST) each_link(seg, current(seg), drop, &dropping);
+}
+
+void links_release_file(const char *name) {
+    seg_t *seg = segment_peek(name);
+    if (seg == NULL) return;
+    if (is_container(seg->kind)) links_release(seg, 0);
+    segment_discard(seg);
+}
+
+static void untrack_name(const char *object, void *arg) {
+    const dropping_t *dropping = arg;
+    char name[NAME_ROOM];
+    uint32_t generation, index = split(object, name, &generation);
+    seg_t *child = mapped(name);
+    bool attached = child != NULL;
+    if (attached) segment_ref(child);
+    else if ((child = segment_peek(name)) == NULL) return;
+    if (index <= child->slots && atomic_load(segment_claim(child, index)) == dropping->id) untrack(child, dropping->depth);
+    if (attached) segment_unref(child);
+    else segment_discard(child);
+}
+
+/* The container outlives this process tree: so does what it keeps. */
+void links_untrack(seg_t *seg, int depth) {
+    dropping_t dropping = {seg->header->id, depth};
+    if (depth < DEEPEST) each_link(seg, current(seg), untrack_name, &dropping);
+}
+
+/* ---- after a compaction: what the old generation named, and the new one does not ---- */
+
+typedef struct {
+    char *bytes; /* names, each with its NUL */
+    size_t length, room;
+    bool failed;
+} names_t;
+
+static void collect(const char *name, void *arg) {
+    names_t *names = arg;
+    size_t size = strlen(name) + 1;
+    if (names->length + size > names->room) {
+        size_t room = names->room * 2 + size + 256;
+        char *larger = realloc(names->bytes, room);
+        if (larger == NULL) {
+            names->failed = true;
+            return;
+        }
+        names->bytes = larger;
+        names->room = room;
+    }
+    memcpy(names->bytes + names->length, name, size);
+    names->length += size;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Pointers to the names, sorted; NULL if there is no memory. */
+static const char **sorted(const names_t *names, size_t *count) {
+    size_t n = 0;
+    for (size_t at = 0; at < names->length; at += strlen(names->bytes + at) + 1) n++;
+    const char **out = malloc((n + 1) * sizeof *out);
+    *count = 0;
+    for (size_t at = 0; out != NULL && at < names->length; at += strlen(names->bytes + at) + 1) out[(*count)++] = names->bytes + at;
+    if (out != NULL) qsort(out, n, sizeof *out, by_text);
+    return out;
+}
+
+/* Note what need not be kept any longer. The lock is held, so it is not let go before links_drop(). */
+void links_compare(seg_t *seg, const generation_t *old) {
+    generation_t *new = current(seg);
+    if (new->arenas > 0 && old->arenas > 0 && new->arena[0] == old->arena[0]) return; /* the same arena */
+    names_t before = {0}, after = {0}, gone = {seg->drops, seg->drops_length, seg->drops_length, false};
+    size_t n = 0, m = 0;
+    each_link(seg, old, collect, &before);
+    each_link(seg, new, collect, &after);
+    const char **olds = sorted(&before, &n), **news = sorted(&after, &m);
+    bool sure = olds != NULL && news != NULL && !before.failed && !after.failed; /* else keep all, rather than too few */
+    for (size_t i = 0; i < n && sure; i++) {
+        bool twice = i > 0 && strcmp(olds[i - 1], olds[i]) == 0;
+        if (!twice && bsearch(&olds[i], news, m, sizeof *news, by_text) == NULL) collect(olds[i], &gone);
+    }
+    seg->drops = gone.bytes;
+    seg->drops_length = gone.length;
+    free(olds);
+    free(news);
+    free(before.bytes);
+    free(after.bytes);
+}
+
+/* Let go of what was noted; without the lock, since that may run Python. */
+void links_drop(seg_t *seg) {
+    if (LIKELY(seg->drops == NULL)) return;
+    char *names = seg->drops;
+    size_t length = seg->drops_length;
+    dropping_t dropping = {seg->header->id, 0};
+    seg->drops = NULL;
+    seg->drops_length = 0;
+    for (size_t at = 0; at < length; at += strlen(names + at) + 1) drop(names + at, &dropping);
+    free(names);
+}

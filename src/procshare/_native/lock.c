@@ -60,7 +60,7 @@ static bool holder_alive(seg_t *seg, uint32_t seen, const slot_t *slot) {
     if (!seat_alive(seg, seen)) return false;
     if ((seen & ~LOCK_WAITERS) != seg->token) return true;
     if (slot == NULL) return seg->heap_busy;
-    size_t index = slot == &seg->header->root ? 0 : (size_t)(slot - (const slot_t *)(seg->base + HEADER_SIZE)) + 1;
+    size_t index = slot == &seg->header->root ? 0 : (size_t)(slot - (const slot_t *)(seg->base + SLOTS_OFFSET)) + 1;
     const hold_t *hold = seg->holds ? seg->holds[index] : NULL;
     return hold != NULL && atomic_load(&hold->thread) != 0;
 }

@@ -72,6 +72,8 @@ struct seg {
     uint32_t *open; /* likewise: this process's handles */
     char name[NAME_ROOM];
     struct geometry *geometry; /* of a container */
+    char *drops;               /* names of what it need not keep any longer, see links.c */
+    size_t drops_length;
     /* of a slab that this process allocates from */
     seg_t *next_slab;
     uint32_t live, spare, fresh;
@@ -134,6 +136,7 @@ seg_t *segment_new(uint32_t slots);
 seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve);
 int segment_publish(seg_t *seg, const char *name);
 int segment_export(seg_t *seg);
+int segment_name(seg_t *seg);
 seg_t *segment_attach(const char *name);
 int segment_fd(seg_t *seg);
 void segment_ref(seg_t *seg);
@@ -149,6 +152,11 @@ void segment_unlink_name(seg_t *seg);
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
 bool segment_in_flight(const seg_t *seg);
+bool segment_claimed(const seg_t *seg);
+_Atomic uint64_t *segment_claim(const seg_t *seg, uint32_t index);
+void segment_give_up(seg_t *seg);
+void segment_discard(seg_t *seg);
+seg_t *segment_peek(const char *name);
 int segment_reap(const char *name, bool in_flight);
 int segment_start_process(void);
 PyObject *segment_inspect(const char *name);

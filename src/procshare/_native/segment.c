@@ -11,7 +11,7 @@
  * Deaths. Before linkat the file has no name and goes with its last descriptor. After it, the seat goes with the process;
  * the resource tracker, the last one out, or the next process to create something finds no seat taken and unlinks.
  */
-#include "native.h"
+#include "container.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ void object_name(seg_t *seg, slot_t *slot, char *out) {
         snprintf(out, OBJECT_NAME_ROOM, "%s", public_name(seg->name));
         return;
     }
-    unsigned index = (unsigned)(((char *)slot - (seg->base + HEADER_SIZE)) / sizeof *slot) + 1;
+    unsigned index = (unsigned)(((char *)slot - (seg->base + SLOTS_OFFSET)) / sizeof *slot) + 1;
     snprintf(out, OBJECT_NAME_ROOM, "%s#%u.%u", seg->name, index, (unsigned)atomic_load(&slot->generation));
 }
 
@@ -80,7 +80,8 @@ int segment_fd(seg_t *seg) {
 
 void segment_ref(seg_t *seg) { seg->refs++; }
 
-static void release_mapping(seg_t *seg) {
+/* Unmap and forget a segment that is in no list. */
+void segment_discard(seg_t *seg) {
     if (seg->base != NULL) munmap(seg->base, seg->size);
     for (int i = 0; i < CHUNKS; i++)
         if (seg->chunk[i] != NULL) munmap(seg->chunk[i], seg->size << i);
@@ -88,6 +89,7 @@ static void release_mapping(seg_t *seg) {
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
     free(seg->geometry);
+    free(seg->drops);
     free(seg->open);
     free(seg->spares);
     free(seg->born);
@@ -102,7 +104,7 @@ void segment_unref(seg_t *seg) {
             *link = seg->next;
             break;
         }
-    release_mapping(seg);
+    segment_discard(seg);
 }
 
 static void list_segment(seg_t *seg) {
@@ -113,7 +115,7 @@ static void list_segment(seg_t *seg) {
 
 slot_t *segment_slot(seg_t *seg, uint32_t index) {
     if (index == 0) return &seg->header->root;
-    return (slot_t *)(seg->base + HEADER_SIZE) + (index - 1);
+    return (slot_t *)(seg->base + SLOTS_OFFSET) + (index - 1);
 }
 
 /* Once in each process, before its first segment: clean up behind the dead, and arrange for our own exit. */
@@ -328,10 +330,15 @@ int segment_publish(seg_t *seg, const char *name) {
     return tracked && name != NULL ? register_name(seg) : 0;
 }
 
-/* Make it attachable: give it its name if it has none. The owner then keeps it until it exits or unlinks. */
-int segment_export(seg_t *seg) {
+/* Give it its name if it has none, though nobody was told it: it still goes with its owner's last handle. */
+int segment_name(seg_t *seg) {
     bool linked = atomic_load(&seg->header->flags) & SEG_LINKED;
-    if (!linked && !seg->unlinked && segment_publish(seg, NULL) < 0) return -1;
+    return linked || seg->unlinked ? 0 : segment_publish(seg, NULL);
+}
+
+/* Make it attachable by whoever is told its name. The owner then keeps it until it exits or unlinks. */
+int segment_export(seg_t *seg) {
+    if (segment_name(seg) < 0) return -1;
     if (seg->owner && !seg->exported && seg->born == NULL) {
         seg->exported = true;
         seg->handles++;
@@ -344,6 +351,10 @@ int segment_export(seg_t *seg) {
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
     if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
+    if (is_container(seg->kind)) {
+        transaction_finish(seg);
+        links_release(seg, 0); /* what it keeps goes with it */
+    }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
     if (segment_names(seg, seg->name)) unlink(path);
     FAULT(segment_unlinked);
@@ -352,6 +363,18 @@ void segment_unlink_name(seg_t *seg) {
 }
 
 /* ---- leaving ---- */
+
+/* The id of the container that keeps an object alive, or 0. */
+_Atomic uint64_t *segment_claim(const seg_t *seg, uint32_t index) {
+    return index == 0 ? &seg->header->claim : (_Atomic uint64_t *)(void *)(seg->base + HEADER_SIZE) + index;
+}
+
+/* Whether a container keeps it, or something in it. */
+bool segment_claimed(const seg_t *seg) {
+    for (uint32_t i = 0; i <= seg->slots; i++)
+        if (atomic_load(segment_claim(seg, i)) != 0) return true;
+    return false;
+}
 
 bool segment_in_flight(const seg_t *seg) {
     for (uint32_t i = 0; i <= seg->slots; i++) {
@@ -366,12 +389,14 @@ bool segment_in_flight(const seg_t *seg) {
 void segment_leave(seg_t *seg) {
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
         if (seg->holds[i] != NULL && atomic_load(&seg->holds[i]->thread) != 0) lock_abandon(seg->holds[i]);
-    if (seg->owner) {
+    bool claimed = segment_claimed(seg); /* then it goes when the container that keeps it does */
+    if (seg->owner && !claimed) {
         segment_unlink_name(seg);
         seat_leave(seg);
         return;
     }
     seat_leave(seg);
+    if (claimed) return;
     FAULT(segment_leaving);
     uint32_t flags = atomic_load(&seg->header->flags);
     if (!(flags & SEG_LINKED) || seg->unlinked || segment_fd(seg) < 0 || !seat_take_all(seg->fd)) return;
@@ -406,6 +431,13 @@ void segment_destroy(seg_t *seg) {
 void segment_hand_over(seg_t *seg) {
     seg->owner = false;
     unregister_name(seg);
+    if (is_container(seg->kind)) links_untrack(seg, 0);
+    segment_give_up(seg);
+}
+
+/* This process keeps it no longer than its handles do. */
+void segment_give_up(seg_t *seg) {
+    seg->owner = false;
     if (!seg->exported) return;
     seg->exported = false;
     if (--seg->handles == 0) segment_leave(seg); /* only if another thread closed the caller's handle meanwhile */

@@ -72,7 +72,7 @@ void slab_forget(seg_t *seg) {
 /* The process that made it is about to exit, so its objects end, also where another one in their slab was given away. */
 void slab_end(seg_t *seg) {
     for (uint32_t i = 1; i <= seg->slots; i++)
-        if (seg->born[i] != 0) atomic_store(&segment_slot(seg, i)->state, SLOT_DEAD);
+        if (seg->born[i] != 0 && atomic_load(segment_claim(seg, i)) == 0) atomic_store(&segment_slot(seg, i)->state, SLOT_DEAD);
 }
 
 /* The object in a slot is gone. In the process that made it, the slot may be used again. */

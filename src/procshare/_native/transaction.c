@@ -118,6 +118,14 @@ int transaction_settle_others(seg_t *seg, const redo_t *redo) {
     return 0;
 }
 
+/* Before a container is destroyed: who may have to ask it has its answer. */
+void transaction_finish(seg_t *seg) {
+    if (get(&container_of(seg)->pending) == 0 || seg->token == 0 || container_prepare(seg) < 0) return;
+    hold_t *hold = hold_of(seg, 0);
+    if (hold != NULL && !held_here(hold) && lock_acquire(hold, SLICE_NS) == 0) lock_release(hold, true);
+    PyErr_Clear();
+}
+
 /* ---- the block ---- */
 
 enum { FRESH, OPEN, DEAD };
@@ -263,9 +271,11 @@ static int make_guards(transaction_t *self) {
         member_t *m = &self->members[i];
         if (m->handle->seg == NULL) return raise_closed(), -1;
         if (self->count > 1) { /* who meets an unfinished commit finds the others by name */
-            PyObject *name = PyObject_GetAttrString((PyObject *)m->handle, "name");
-            if (name == NULL) return -1;
-            Py_DECREF(name);
+            seg_t *seg = m->handle->seg;
+            segment_ref(seg);
+            int named = segment_name(seg);
+            segment_unref(seg);
+            if (named < 0) return -1;
         }
         if ((m->guard = new_guard(m->handle)) == NULL) return -1;
         PyTuple_SetItem(self->guards, i, Py_NewRef((PyObject *)m->guard));

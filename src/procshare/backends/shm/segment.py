@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from procshare import _errors
@@ -196,7 +197,7 @@ def _ours() -> list[str]:
 
 def _describe(name: str) -> list[SegmentInfo]:
     try:
-        number, size, flags, creator, pids, _handed, _in_flight, objects = native.inspect(name)
+        number, size, flags, creator, pids, _handed, _in_flight, _id, _claims, objects = native.inspect(name)
     except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
         return []  # gone meanwhile, or none of ours
     owner = None if flags & SHARED else creator
@@ -217,13 +218,16 @@ def _describe(name: str) -> list[SegmentInfo]:
 
 
 def _sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
-    gone: list[SegmentInfo] = []
+    found: dict[str, Any] = {}
     for name in _ours():
-        try:
-            number, size, flags, creator, pids, handed, in_flight, _objects = native.inspect(name)
-        except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
-            continue
+        with suppress(NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
+            found[name] = native.inspect(name)
+    ids = {seen[7] for seen in found.values()}
+    gone: list[SegmentInfo] = []
+    for name, (number, size, flags, creator, pids, handed, in_flight, _id, claims, _objects) in found.items():
         if pids or flags & PERSIST or (in_flight and time.time() - handed < forgotten):
+            continue
+        if ids.intersection(claims):  # a container keeps it, and takes it along when it goes
             continue
         owner = None if flags & SHARED else creator
         info = SegmentInfo(name, name, KINDS[number], size, owner, (), None, False)

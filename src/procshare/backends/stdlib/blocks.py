@@ -101,7 +101,7 @@ class Core:
         finally:
             try:
                 self._leave(level, mark, kept)
-            except KeyboardInterrupt:  # in the midst of it: once more, which does nothing twice
+            except BaseException:  # Ctrl-C in the midst of it: once more, which does nothing twice
                 self._leave(level, mark, kept)
                 raise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from procshare._errors import Closed
@@ -77,21 +77,21 @@ class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
 
     @contextmanager
     def _locked(self, core: Core, timeout: float | None) -> Generator[Self]:
-        with core.held(timeout, self._label), self._guarded(core) as guard:
-            yield guard
+        with core.held(timeout, self._label):
+            guard = self._guard(core)
+            try:
+                yield guard
+            finally:
+                guard.close()
 
-    @contextmanager
-    def _guarded(self, core: Core) -> Generator[Self]:
+    def _guard(self, core: Core) -> Self:
         cls = type(self)
         guard = cls.__new__(cls)
         if hasattr(self, "__dict__"):  # what a user's subclass keeps, the guard keeps in the same place
             object.__setattr__(guard, "__dict__", self.__dict__)
         guard._begin(None)
         guard._core, guard._guarding = core, os.getpid()
-        try:
-            yield guard
-        finally:
-            guard.close()
+        return guard
 
     def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
         return poll(lambda _left: self.value, predicate, timeout, self._label)
@@ -108,22 +108,35 @@ def transaction(containers: Sequence[Any], timeout: float | None = None) -> Abst
 
 @contextmanager
 def _transaction(members: list[tuple[Any, Core]], timeout: float | None) -> Generator[tuple[Any, ...]]:
-    started = time.monotonic()
-    with ExitStack() as stack:
-        # In one order everywhere, so that two blocks never wait for each other. A semaphore's name is machine-wide.
-        each = {core: member._label for member, core in members}
-        for core in sorted(each, key=lambda core: core.hold.lock._semlock.name):
-            left = None if timeout is None else max(0.0, started + timeout - time.monotonic())
-            stack.enter_context(core.held(left, each[core]))
-        guards = [stack.enter_context(member._guarded(core)) for member, core in members]
-        yield tuple(guards)
-        _commit_together([core for _, core in members])
+    labels = {core: member._label for member, core in members}
+    # In one order everywhere, so that two blocks never wait for each other. A semaphore's name is machine-wide.
+    ordered = sorted(labels, key=lambda core: core.hold.lock._semlock.name)
+    with _all_held([(core, labels[core]) for core in ordered], None if timeout is None else time.monotonic() + timeout):
+        guards = [member._guard(core) for member, core in members]
+        try:
+            yield tuple(guards)
+            _commit_together(ordered)
+        finally:
+            for guard in guards:
+                guard.close()
+
+
+@contextmanager
+def _all_held(cores: list[tuple[Core, str]], deadline: float | None) -> Generator[None]:
+    # Not an ExitStack: when Ctrl-C interrupts one, what it has not left yet is left only by the garbage collector.
+    if not cores:
+        yield
+        return
+    (core, label), *others = cores
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    with core.held(left, label), _all_held(others, deadline):
+        yield
 
 
 def _commit_together(cores: list[Core]) -> None:
     """Publish what can be published in one request; what is left goes when its own block ends."""
     groups: dict[Any, list[Core]] = {}
-    for core in dict.fromkeys(cores):
+    for core in cores:
         store = core.store
         if isinstance(store, OwnStore) and core.pending is not NOTHING and core.hold.mine and core.depth == 1:
             groups.setdefault(store.anchor._token.address, []).append(core)

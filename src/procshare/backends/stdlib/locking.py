@@ -60,7 +60,7 @@ class Hold:
                 if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
                     raise LockTimeout(name, time.monotonic() - started)
                 self.owner, self.depth = me, 0
-            except KeyboardInterrupt:  # it may come between the lock's being taken and its being written down
+            except BaseException:  # Ctrl-C may come between the lock's being taken and its being written down
                 if self.owner != me and self._count() > before:
                     self.lock.release()
                 raise

@@ -187,7 +187,7 @@ def _locked(
     finally:
         try:
             hold.leave(level)
-        except KeyboardInterrupt:  # in the midst of it: once more, which does nothing twice
+        except BaseException:  # Ctrl-C in the midst of it: once more, which does nothing twice
             hold.leave(level)
             raise
 
