@@ -2,13 +2,24 @@
 
 import ctypes
 import multiprocessing
+from collections import Counter
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, assert_type
 
 import numpy as np
 
-from procshare import SharedArray, SharedCounter, SharedValue, share, wrap
+from procshare import (
+    SharedArray,
+    SharedCounter,
+    SharedDict,
+    SharedList,
+    SharedNamespace,
+    SharedSet,
+    SharedValue,
+    share,
+    wrap,
+)
 
 # ---- share ----
 
@@ -19,9 +30,12 @@ assert_type(share("x"), SharedValue[str])
 assert_type(share(b"x"), SharedValue[bytes])
 pair = share(divmod(7, 2))
 assert_type(pair, SharedValue[tuple[int, int]])
-assert_type(share([1, 2]), SharedValue[list[int]])
-assert_type(share({"x": 5}), SharedValue[dict[str, int]])
-assert_type(share({5}), SharedValue[set[int]])
+assert_type(share(frozenset({5})), SharedValue[frozenset[int]])
+assert_type(share([1, 2]), SharedList[int])
+assert_type(share({"x": 5}), SharedDict[str, int])
+assert_type(share({5}), SharedSet[int])
+assert_type(share(Counter("banana")), SharedDict[str, int])
+assert_type(share({"x": [5]}, name="x", backend="stdlib"), SharedDict[str, list[int]])
 assert_type(share(None), SharedValue[None])
 assert_type(share(np.zeros(3)), SharedArray[np.float64])
 assert_type(share(np.zeros((2, 3), np.int8)), SharedArray[np.int8])
@@ -29,6 +43,8 @@ assert_type(share(5, name="x", backend="shm"), SharedValue[int])
 assert_type(share(SharedCounter()), SharedCounter)
 assert_type(share(SharedValue("x")), SharedValue[str])
 assert_type(share(SharedArray(np.zeros(3))), SharedArray[np.float64])
+assert_type(share(SharedDict({"x": 5})), SharedDict[str, int])
+assert_type(share(SharedNamespace()), SharedNamespace)
 
 # ---- wrap ----
 
@@ -37,6 +53,12 @@ assert_type(wrap(number), SharedValue[int])
 assert_type(wrap(multiprocessing.Value(ctypes.c_double, 5)), SharedValue[float])
 assert_type(wrap(multiprocessing.Array(ctypes.c_int, 5)), SharedArray[Any])
 assert_type(wrap(multiprocessing.RawArray(ctypes.c_int, 5)), SharedArray[Any])
+
+manager = multiprocessing.Manager()
+assert_type(wrap(manager.Value("i", 5)), SharedValue[int])
+assert_type(wrap(manager.dict({"x": 5})), SharedDict[str, int])
+assert_type(wrap(manager.list([5])), SharedList[int])
+assert_type(wrap(manager.Namespace()), SharedNamespace)
 
 memory = SharedMemory(create=True, size=64)
 assert_type(wrap(memory, dtype=np.int32, shape=16), SharedArray[np.int32])

@@ -132,7 +132,7 @@ class DemoPage:
         self._console.print(table)
         self._console.print()
         self._console.print(
-            f"The most frequent: {', '.join(f'{word} {times:,}' for word, times in words.frequent[:5])}."
+            f"The most frequent: {', '.join(f'{word} {times:,}' for word, times in words.frequent[:4])}."
         )
         self._console.print(_about_manager(words))
         self._console.print(
@@ -148,7 +148,7 @@ def _about_manager(words: Words) -> str:
         return (
             f"SharedDict: {1 / ratio:,.1f} times as slow as the manager, on the {procshare.default_backend()} backend."
         )
-    return f"SharedDict: [bold]{ratio:,.1f} times as fast[/] as Manager().dict() with a lock, on the same files."
+    return f"SharedDict: [bold]{ratio:,.1f} times as fast[/] as Manager().dict() with a lock."
 
 
 def _about_unlocked(tally: Tally) -> str:
