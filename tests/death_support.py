@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 PROMPT = 0.1  # seconds within which whoever waits for the dead goes on
+CONTAINER_STEPS = (
+    "container.",
+    "links.",
+    "list.",
+    "map.",
+    "redo.",
+    "transaction.",
+)  # how their fault points' names begin
 
 
 class Late(AssertionError):

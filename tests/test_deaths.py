@@ -6,28 +6,28 @@ have died there. The survivor is this process, which runs the ordinary build.
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 import signal
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import procshare
-from death_storm import HITS, PAIRS, WAIT, WRONG, Ledger
-from death_support import PROMPT, Task, Waiter, another, in_time, patient, same
+from death_storm import HITS, PAIRS, WAIT, WRONG, Ledger, blow
+from death_support import CONTAINER_STEPS, PROMPT, Task, Waiter, another, in_time, patient, same
+from nursery import Nursery
 from procshare import NotFound, OwnerDied, SharedArray, SharedCounter, SharedValue, testing
 from procshare.backends import native_built
 from scripts import Script, entries, left_since, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
@@ -544,55 +544,15 @@ def test_a_slab_outlives_an_object_that_its_maker_died_unlinking() -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_every_fault_point_has_a_scenario(point: str) -> None:
-    """A new step of the core comes with a death in it."""
-    assert any(point in scenarios for scenarios in (COMMITS, SUCCESSIONS, LIVES, ATTACHED))
+    """A new step of the core comes with a death in it; those of containers are test_containers_deaths.py's."""
+    assert point.startswith(CONTAINER_STEPS) or any(
+        point in scenarios for scenarios in (COMMITS, SUCCESSIONS, LIVES, ATTACHED)
+    )
 
 
 # ---- at random moments ----
 
 KILLS, CROWD = 200, 5
-NURSERY = """
-sys.path.insert(0, sys.argv[1])
-from death_storm import blow
-
-for line in sys.stdin:
-    verb, argument = line.split()
-    if verb == "start":
-        child = os.fork()
-        if child == 0:
-            try:
-                blow(*pickle.loads(bytes.fromhex(argument)))
-            finally:
-                os._exit(1)
-        say(child)
-    else:
-        os.kill(int(argument), signal.SIGKILL)
-        say(os.waitstatus_to_exitcode(os.waitpid(int(argument), 0)[1]))
-"""
-
-
-class Nursery(Script):
-    """A process that has all modules loaded and starts and kills workers, each of which attaches for itself."""
-
-    def __init__(self) -> None:
-        environ = {"OPENBLAS_NUM_THREADS": "1"}  # a process with threads of NumPy's is warned when it forks
-        super().__init__(NURSERY, Path(__file__).parent, environ=environ)
-        self.children: list[int] = []
-
-    def start(self, *args: object) -> None:
-        """Start a worker."""
-        self.tell("start " + pickle.dumps(args).hex())
-        self.children.append(int(self.hear()))
-
-    def end(self, which: int) -> None:
-        """Kill a worker, which must not have ended by itself, and wait until it is gone."""
-        self.tell(f"kill {self.children.pop(which)}")
-        assert self.hear() == str(-signal.SIGKILL)
-
-    def __exit__(self, *exc: object) -> None:
-        for child in self.children:
-            os.kill(child, signal.SIGKILL)
-        super().__exit__(*exc)
 
 
 def test_two_hundred_kills_at_random_moments(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
@@ -609,14 +569,14 @@ def test_two_hundred_kills_at_random_moments(tmp_path: Path, record_property: Ca
     ):
         things = hits, pair, text, grid
         for started in range(CROWD):
-            nursery.start(tmp_path / "ledger", started, *things)
+            nursery.start(blow, tmp_path / "ledger", started, *things)
         for started in range(CROWD, CROWD + KILLS):
             if started % 4:  # one of four may die before its first deed
                 assert until(partial(ledger.has_begun, started - 1), timeout=10)
             time.sleep(chance.random() * 0.03)  # the random moment
             nursery.end(chance.randrange(CROWD))
             waits += [waited_for(x) for x in things]
-            nursery.start(tmp_path / "ledger", started, *things)
+            nursery.start(blow, tmp_path / "ledger", started, *things)
         while nursery.children:
             nursery.end(0)
         done = [sum(ledger.column(field)) for field in (HITS, PAIRS)]

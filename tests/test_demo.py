@@ -18,6 +18,7 @@ import procshare
 from procshare.backends import native_built
 from procshare.cli import commands
 from procshare.cli.demo_counting import Counting, Tally
+from procshare.cli.demo_words import SAMPLE_FILES, Sample, Words
 from procshare.cli.report import DemoPage
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def patched_demo(patch: str, *args: str) -> subprocess.CompletedProcess[str]:
     """Run a small demo, forked, after these lines have changed its insides."""
     script = f"""
 import os, signal
-from procshare.cli import demo_counting, demo_files, main
+from procshare.cli import demo_counting, demo_files, demo_words, main
 parent = os.getpid()
 {patch}
 main({["demo", "--start-method", "fork", *SMALL, *args]!r})
@@ -85,7 +86,7 @@ def outcome(ran: subprocess.CompletedProcess[str]) -> Any:
 
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_small_demo_is_right_under_every_start_method(start_method: str) -> None:
-    """The plain global stays 0, what must be exact is, and the workers' totals are the sequential ones."""
+    """The plain global stays 0, what must be exact is, and the workers' totals and words are the sequential ones."""
     ran = command("demo", "--json", "--start-method", start_method, *SMALL)
     assert (ran.returncode, ran.stderr) == (0, "")
     demo = outcome(ran)
@@ -99,6 +100,11 @@ def test_small_demo_is_right_under_every_start_method(start_method: str) -> None
     assert demo["reading"]["shared"] == demo["reading"]["alone"]
     assert demo["reading"]["shared"]["files"] == 40
     assert len(demo["reading"]["shared"]["histogram"]) == 256
+    words = demo["words"]
+    assert words["equal"] is words["sample"]["equal"] is True
+    assert (words["files"], words["sample"]["files"]) == (40, SAMPLE_FILES)
+    assert words["total"] > words["distinct"] > 100
+    assert len(words["frequent"]) == 10
 
 
 @pytest.mark.usefixtures("stdlib_backend")
@@ -109,6 +115,7 @@ def test_small_demo_is_right_on_the_stdlib_backend(start_method: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     demo = outcome(ran)
     assert (demo["ok"], demo["backend"], demo["counting"]["runs"][3]["counted"]) == (True, "stdlib", 4000)
+    assert demo["words"]["files"] == SAMPLE_FILES  # all of them would take minutes there
 
 
 def test_default_demo_shows_the_loss_and_reads_the_whole_library() -> None:
@@ -120,17 +127,19 @@ def test_default_demo_shows_the_loss_and_reads_the_whole_library() -> None:
     assert shared["counted"] == 200_000
     if len(os.sched_getaffinity(0)) > 1:  # on one CPU, four processes hardly ever meet between read and write
         assert unlocked["lost"] > 0
-    assert demo["reading"]["shared"]["files"] > 500
+    assert demo["words"]["files"] == demo["reading"]["shared"]["files"] > 500
 
 
-def test_page_for_people_has_both_parts() -> None:
-    """Without --json the demo explains both parts, and says that the totals agree."""
+def test_page_for_people_has_all_parts() -> None:
+    """Without --json the demo explains each part, and says that totals and words agree."""
     ran = command("demo", *SMALL)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "1. The problem" in ran.stdout
     assert "SharedCounter: exact" in ran.stdout
     assert "2. Real data" in ran.stdout
     assert "Both agree" in ran.stdout
+    assert "3. Any data" in ran.stdout
+    assert "agree on each of the" in ran.stdout
 
 
 def test_page_is_honest_when_nothing_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +154,15 @@ def test_page_is_honest_when_the_counter_is_slower(capsys: pytest.CaptureFixture
     locked, shared = Tally("mp.Value, get_lock()", 100, 100, 0.1), Tally("SharedCounter", 100, 100, 0.5)
     DemoPage().counting(Counting(25, Tally("a plain global", 100, 0, 0.1), locked, locked, shared))
     assert "5.0 times as slow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("manager", "said"), [(2.0, "20.0 times as fast"), (0.05, "2.0 times as slow")])
+def test_page_is_honest_about_the_manager(manager: float, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a manager's dict is faster, the page says so; where it is not, by how much."""
+    DemoPage().words(Words(1, 3, 2, (("a", 2), ("b", 1)), 0.1, 0.1, True, Sample(1, 0.1, manager, True)), 4)
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "a 2, b 1" in shown
 
 
 def test_page_shows_how_many_were_lost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +198,21 @@ demo_counting._count_shared = lose_one
     ran = patched_demo(patch)
     assert ran.returncode == 1
     assert "a count that must be exact is not" in ran.stderr
+
+
+def test_words_counted_short_exit_with_1() -> None:
+    """Workers that add one too few are noticed beside `collections.Counter`, which is said and is the exit code."""
+    patch = """
+def lose_one(watch, files, counts):
+    with watch.timed():
+        files.count(lambda word, times: counts.increment(word, times - 1))
+demo_words._count_shared = lose_one
+"""
+    ran = patched_demo(patch, "--json")
+    assert ran.returncode == 1
+    assert "differ from collections.Counter's" in ran.stderr
+    demo = outcome(ran)
+    assert demo["ok"] is demo["words"]["equal"] is demo["words"]["sample"]["equal"] is False
 
 
 def test_killed_worker_fails_the_demo() -> None:
@@ -221,14 +254,17 @@ demo_files._count_shared = idle
     assert "all workers ended before their work was done" in ran.stderr
 
 
-@pytest.mark.parametrize("endless", ["demo_counting._count_global", "demo_files.count_file"])
+@pytest.mark.parametrize(
+    "endless",
+    ["demo_counting._count_global", "demo_files.count_file", "demo_words.count_words", "demo_words._count_managed"],
+)
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_interrupt_stops_every_worker(start_method: str, endless: str, tmp_path: Path) -> None:
-    """Ctrl-C, which reaches all processes of a terminal, ends either part with one line and leaves no worker."""
+    """Ctrl-C, which reaches all processes of a terminal, ends any part with one line and leaves no worker."""
     script = tmp_path / "endless_demo.py"
     script.write_text(f"""
 import os, signal
-from procshare.cli import demo_counting, demo_files, main
+from procshare.cli import demo_counting, demo_files, demo_words, main
 
 def work_for_ever(*args):
     os.write(1, b"%d\\n" % os.getpid())

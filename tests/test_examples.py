@@ -128,3 +128,21 @@ def test_survive_kill(run: Run) -> None:
     assert survived.seconds < 2
     assert survived.array_refused
     assert survived.array == [1, 1, 1, 1]
+
+
+def test_manager_dict(run: Run) -> None:
+    """Five processes that each write ten keys make exactly fifty entries, and count to exactly fifty."""
+    assert run("manager_dict") == (50, 50, True, 50)
+
+
+def test_nested(run: Run) -> None:
+    """What five processes append to a list inside a namespace is all there; the manager's plain list stays empty."""
+    assert run("nested") == (0, 100, [20] * 5, ["read", "write"])
+
+
+def test_transfer(run: Run) -> None:
+    """Killed clerks leave the sum as it was, and each acknowledged transfer in the books."""
+    books = run("transfer")
+    assert books.total == books.after == 2_000
+    assert books.acknowledged >= 1_500
+    assert 0 <= books.transfers - books.acknowledged <= 5

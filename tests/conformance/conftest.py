@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from procshare import SharedArray, SharedCounter, SharedValue
+from procshare import SharedArray, SharedCounter, SharedDict, SharedList, SharedNamespace, SharedSet, SharedValue
 from procshare.backends import native_built
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ KINDS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "object": (SharedValue, ({"n": 5},)),
     "array": (SharedArray, ([5, 6], "i")),
     "large": (AnyArray.zeros, ((50, 500),)),
+    "dict": (SharedDict, ({"n": 5},)),
+    "list": (SharedList, ([5, "six"],)),
+    "set": (SharedSet, ({5, "six"},)),
+    "namespace": (SharedNamespace, ({"n": 5},)),
 }
 """How to make one object of each kind."""
 
@@ -53,7 +57,7 @@ def can(backend: str) -> frozenset[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def manager() -> Iterator[None]:
-    """Keep one manager process for all values of the stdlib backend that no type code holds."""
+    """Keep one manager process for all containers of the stdlib backend, and all values that no type code holds."""
     with SharedValue(None, backend="stdlib"):
         yield
 

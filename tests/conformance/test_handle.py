@@ -22,6 +22,10 @@ from procshare import (
     NotFound,
     SharedArray,
     SharedCounter,
+    SharedDict,
+    SharedList,
+    SharedNamespace,
+    SharedSet,
     SharedValue,
     UnsupportedByBackend,
 )
@@ -78,9 +82,11 @@ def always(_now: Any) -> bool:
     return True
 
 
+EMPTY: dict[str, Any] = {"dict": {}, "list": [], "set": set[Any](), "namespace": {}}
+
 USES: dict[str, Callable[[Any], Any]] = {
     "value": lambda h: h.value,
-    "set": lambda h: h.set(5),
+    "set": lambda h: h.set(EMPTY.get(h.kind, 5)),
     "modify": lambda h: h.modify(unchanged),
     "locked": lambda h: h.locked().__enter__(),
     "wait_until": lambda h: h.wait_until(always, timeout=0),
@@ -160,7 +166,8 @@ def test_repr_shows_what_it_is(make: Callable[..., Any]) -> None:
     open_text = repr(handle)
     handle.close()
 
-    interfaces: list[type] = [SharedCounter, SharedValue, SharedArray]
+    values: list[type] = [SharedCounter, SharedValue, SharedArray]
+    interfaces = [*values, SharedDict, SharedList, SharedSet, SharedNamespace]
     names = [interface.__name__ for interface in interfaces if isinstance(handle, interface)]
     assert open_text.startswith(f"<{names[0]} ")
     assert "closed" not in open_text

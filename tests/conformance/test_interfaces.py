@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
-from procshare import Handle, Shared, SharedArray, SharedCounter, SharedValue
+from procshare import (
+    Handle,
+    Shared,
+    SharedArray,
+    SharedCounter,
+    SharedDict,
+    SharedList,
+    SharedNamespace,
+    SharedSet,
+    SharedValue,
+)
 from procshare.backends import implementation
 
-INTERFACES: list[type[Handle]] = [SharedCounter, SharedValue, SharedArray]
+CONTAINERS: list[type[Handle]] = [SharedDict, SharedList, SharedSet, SharedNamespace]
+INTERFACES: list[type[Handle]] = [SharedCounter, SharedValue, SharedArray, *CONTAINERS]
 
 
 def left_open(interface: type) -> list[str]:
@@ -52,6 +63,19 @@ def test_a_served_class_is_the_interface(backend: str, interface: type[Handle]) 
     assert issubclass(served, Shared)
     assert served.kind == interface.kind
     assert not hasattr(implementation(SharedCounter, backend)(), "__dict__")
+
+
+@pytest.mark.parametrize("interface", CONTAINERS)
+def test_a_container_has_no_dict_of_its_own(backend: str, interface: type[Handle]) -> None:
+    """An attribute is an error, or goes to the store of a namespace; its class is the interface's."""
+    anything: Any = interface
+    with anything(backend=backend) as made:
+        assert not hasattr(made, "__dict__")
+        assert issubclass(type(made), interface)
+        assert type(made).__module__.startswith(f"procshare.backends.{backend}.")
+        if interface is not SharedNamespace:
+            with pytest.raises(AttributeError):
+                made.anything = 1
 
 
 def test_an_unknown_backend_is_named_in_the_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from conformance.conftest import same
 from procshare import (
     SharedArray,
     SharedCounter,
+    SharedDict,
+    SharedList,
+    SharedSet,
     SharedValue,
     UnsupportedByBackend,
     share,
@@ -56,3 +60,31 @@ def test_a_name_is_passed_on(backend: str, can: frozenset[str]) -> None:
     else:
         with pytest.raises(UnsupportedByBackend, match="shm"):
             share(1, name="conformance-shared", backend=backend)
+
+
+BUILTINS: list[tuple[Any, Any]] = [
+    ({"a": 1, "b": [2]}, SharedDict),
+    ({}, SharedDict),
+    (OrderedDict(z=1), SharedDict),
+    ([1, "x"], SharedList),
+    ([], SharedList),
+    ({1, "x"}, SharedSet),
+    (set(), SharedSet),
+]
+
+
+@pytest.mark.parametrize(("obj", "interface"), BUILTINS, ids=repr)
+def test_a_builtin_container_becomes_a_shared_one(backend: str, obj: Any, interface: Any) -> None:
+    """A copy of it, one level deep: what it holds comes back as fresh objects."""
+    with share(obj, backend=backend) as shared:
+        assert isinstance(shared, interface)
+        assert shared.value == obj
+        assert len(shared.value) == len(obj)
+
+
+def test_what_a_container_cannot_hold_is_a_type_error(backend: str) -> None:
+    """A key or a value; nothing is created."""
+    for wrong in ({1.5: 1}, {True}, {"a": threading.Lock()}, [threading.Lock()]):
+        untyped: Any = wrong
+        with pytest.raises(TypeError):
+            share(untyped, backend=backend)
