@@ -36,7 +36,15 @@ def to_dict(data: Any) -> dict[Any, Any]:
 
 def to_pairs(data: Any) -> list[tuple[Any, Any]]:
     """The keys and values of whatever `dict()` takes; of a shared container, one snapshot of it."""
-    return list(to_dict(data).items())
+    if is_a(Shared, data) or hasattr(data, "keys"):
+        return list(to_dict(data).items())
+    pairs: list[tuple[Any, Any]] = []
+    for each in data:  # not by way of dict(), for which 1 and True are one key
+        pair = tuple(each)
+        if len(pair) != 2:
+            raise ValueError(f"element #{len(pairs)} has length {len(pair)}; a pair of key and value is required")
+        pairs.append(pair)
+    return pairs
 
 
 def is_a(kind: Any, thing: object) -> bool:

@@ -251,6 +251,11 @@ geometry_t *container_look(seg_t *seg) {
             break;
         }
         new.generation = number;
+        if (number == seg->geometry->generation) { /* it has only grown */
+            new.head = seg->geometry->head;
+            new.tail = seg->geometry->tail;
+            new.seen = seg->geometry->seen;
+        }
         *seg->geometry = new;
         if (number != 0) return seg->geometry;
         break;

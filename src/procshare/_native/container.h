@@ -14,6 +14,7 @@ typedef struct geometry {
     char *table[MAX_SEGMENTS]; /* so biased that element i of segment s is at table[s] + i * size */
     uint64_t capacity;         /* elements in the segments that are known */
     unsigned shift, first;     /* log2 of an element's size, and of how many segment 0 has */
+    uint64_t head, tail, seen; /* of a map, where popitem() need not look: entries below head, and those from tail to seen, are dead */
 } geometry_t;
 
 static inline container_t *container_of(const seg_t *seg) { return (container_t *)(seg->base + META_OFFSET); }
@@ -135,6 +136,7 @@ int word_move(seg_t *seg, generation_t *new, uint64_t *word);
 /* map.c */
 int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generation);
 bool map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word);
+geometry_t *map_geometry(seg_t *seg);
 int map_make_room(seg_t *seg, uint64_t entries);
 int map_add(seg_t *seg, const mapkey_t *key, bool hidden, uint64_t *number);
 int map_put(seg_t *seg, const mapkey_t *key, const item_t *item);
@@ -173,7 +175,7 @@ int redo_commit(seg_t *seg, redo_list_t *list);
 int redo_look(seg_t *seg, uint64_t pending, uint64_t position, uint64_t *word);
 int redo_span(seg_t *seg, uint64_t pending, uint64_t *span);
 int redo_settle(seg_t *seg);
-const redo_t *redo_at(seg_t *seg, uint64_t pending);
+const redo_t *redo_at(seg_t *seg, uint64_t pending, uint64_t *count);
 
 uint64_t redo_write(seg_t *seg, redo_list_t *list, uint64_t transaction, uint64_t first, const char *others, uint64_t length);
 
@@ -232,6 +234,7 @@ typedef struct {
     char *bytes;
     uint64_t used, room, count;
     bool keys, values;
+    Py_ssize_t start, stop, step; /* list: which items */
 } copies_t;
 int copies_take(handle_t *h, copies_t *copies);
 PyObject *copies_list(copies_t *copies);

@@ -90,17 +90,21 @@ static int take_map(seg_t *seg, copies_t *copies, const stage_t *stage) {
 static int take_list(seg_t *seg, copies_t *copies, const stage_t *stage) {
     geometry_t *g = seg->geometry;
     uint64_t span = atomic_load(&generation_of(seg, g->generation)->span);
-    uint64_t start = span_start(span), length = stage ? stage->kept : span_length(span);
-    if (start + length > g->capacity && (container_look(seg) == NULL || start + length > g->capacity)) return -2;
-    for (uint64_t i = 0; i < length; i++) {
-        uint64_t word = atomic_load_explicit(word_at(g, start + i), memory_order_acquire);
-        int done = word == 0 ? -2 : add_word(seg, copies, word, 0, "", 0);
-        if (done < 0) return done;
-        if (i % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
-    }
-    for (uint64_t i = 0; stage != NULL && i < stage->tail_count; i++) {
-        int done = add_item(seg, copies, &stage->tail[i], 0, "", 0);
-        if (done < 0) return done;
+    uint64_t start = span_start(span), kept = stage ? stage->kept : span_length(span);
+    if (start + kept > g->capacity && (container_look(seg) == NULL || start + kept > g->capacity)) return -2;
+    Py_ssize_t first = copies->start, stop = copies->stop, length = (Py_ssize_t)(kept + (stage ? stage->tail_count : 0));
+    Py_ssize_t count = PySlice_AdjustIndices(length, &first, &stop, copies->step);
+    for (Py_ssize_t n = 0; n < count; n++) {
+        uint64_t i = (uint64_t)(first + n * copies->step);
+        if (i < kept) {
+            uint64_t word = atomic_load_explicit(word_at(g, start + i), memory_order_acquire);
+            int done = word == 0 ? -2 : add_word(seg, copies, word, 0, "", 0);
+            if (done < 0) return done;
+        } else {
+            int done = add_item(seg, copies, &stage->tail[i - kept], 0, "", 0);
+            if (done < 0) return done;
+        }
+        if (n % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
     return 0;
 }

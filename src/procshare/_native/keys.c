@@ -160,15 +160,13 @@ void key_hash(seg_t *seg, mapkey_t *key) {
 
 /* Where an entry's key is: false if that makes no sense. */
 bool key_of_entry(seg_t *seg, const entry_t *e, const char **data, uint64_t *length) {
+    uint8_t tag = 0, here = *(const volatile uint8_t *)&e->length; /* once: to a reader it may change */
     *data = e->data;
-    *length = e->length;
-    if (e->length <= INLINE_KEY) return true;
-    uint64_t place[2], size;
-    uint8_t tag = 0;
-    memcpy(place, e->data + 6, sizeof place);
-    *data = e->length == LONG_KEY ? record_at(seg, place[0], &tag, &size) : NULL;
-    *length = place[1];
-    return *data != NULL && tag == RECORD_KEY && size == place[1];
+    *length = here;
+    if (here <= INLINE_KEY) return true;
+    const volatile uint64_t *place = (const volatile uint64_t *)(const void *)(e->data + 6);
+    *data = here == LONG_KEY ? record_at(seg, place[0], &tag, length) : NULL;
+    return *data != NULL && tag == RECORD_KEY;
 }
 
 uint32_t key_hash_entry(seg_t *seg, const entry_t *e) {

@@ -81,7 +81,8 @@ int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generati
 
 /* ---- writing, with the lock, nothing pending ---- */
 
-static geometry_t *geometry(seg_t *seg) {
+/* The current generation, all of it. */
+geometry_t *map_geometry(seg_t *seg) {
     geometry_t *g = seg->geometry;
     generation_t *now = current(seg);
     bool known = g->generation == get(&container_of(seg)->generation) && g->capacity == container_elements(now, 5);
@@ -117,7 +118,7 @@ static void find_spot(seg_t *seg, geometry_t *g, const mapkey_t *key, spot_t *sp
 
 /* The live entry of a key, if any. */
 bool map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word) {
-    geometry_t *g = geometry(seg);
+    geometry_t *g = map_geometry(seg);
     spot_t spot;
     if (g == NULL) return false;
     find_spot(seg, g, key, &spot);
@@ -171,7 +172,7 @@ static int copy_entries(seg_t *seg, const geometry_t *from, uint64_t used, gener
 /* The next generation: with a larger index over the same table and arena, or with copies of what lives in both; 0, or -1 with an
  * exception and nothing changed. */
 static int rebuild(seg_t *seg, uint64_t extra, bool compact) {
-    geometry_t *g = geometry(seg), new_g = {0};
+    geometry_t *g = map_geometry(seg), new_g = {0};
     if (g == NULL) return -1;
     generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
     uint64_t used = get(&old->span), keep = compact ? get(&old->count) : used;
@@ -195,7 +196,7 @@ int map_compact(seg_t *seg, uint64_t extra) { return rebuild(seg, extra, true); 
 
 /* See that so many more entries can be added without fail. */
 int map_make_room(seg_t *seg, uint64_t entries) {
-    geometry_t *g = geometry(seg);
+    geometry_t *g = map_geometry(seg);
     if (g == NULL) return -1;
     generation_t *now = current(seg);
     uint64_t used = get(&now->span), dead = used - get(&now->count);
@@ -208,13 +209,13 @@ int map_make_room(seg_t *seg, uint64_t entries) {
     uint64_t room = get(&now->table_reserved) >> 5, segments = now->segments;
     if (LIKELY(used + entries <= (segments < 2 ? 0 : 1ull << (7 + segments - 2)) + room)) return 0;
     if (container_ready(seg, now, NULL, used + entries) < 0) return -1;
-    return geometry(seg) == NULL ? -1 : 0;
+    return map_geometry(seg) == NULL ? -1 : 0;
 }
 
 /* Write an entry for a key, without a value yet; there is room. *hidden*: by a second slot, because the first must still lead
  * to the live entry that it leads to. */
 int map_add(seg_t *seg, const mapkey_t *key, bool hidden, uint64_t *number) {
-    geometry_t *g = geometry(seg);
+    geometry_t *g = map_geometry(seg);
     if (g == NULL) return -1;
     generation_t *now = current(seg);
     uint64_t offset = 0;
@@ -273,7 +274,7 @@ void map_set_word(seg_t *seg, uint64_t number, uint64_t word) {
 int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
     uint64_t word, number;
     spot_t spot;
-    geometry_t *g = geometry(seg);
+    geometry_t *g = map_geometry(seg);
     if (g == NULL) return -1;
     find_spot(seg, g, key, &spot);
     if (!spot.live && map_make_room(seg, 1) < 0) return -1; /* first: it may move everything that has a name */
@@ -288,7 +289,7 @@ int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
 
 /* Without any entry: one store, of a new generation. */
 int map_empty(seg_t *seg) {
-    geometry_t *g = geometry(seg), new_g = {0};
+    geometry_t *g = map_geometry(seg), new_g = {0};
     if (g == NULL) return -1;
     generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
     container_start_generation(seg, new, false, false);
@@ -304,7 +305,7 @@ int map_empty(seg_t *seg) {
 
 /* After a death: count what lives. */
 void map_recount(seg_t *seg) {
-    geometry_t *g = geometry(seg);
+    geometry_t *g = map_geometry(seg);
     generation_t *now = current(seg);
     if (g == NULL) return;
     uint64_t count = 0, live = 0;

@@ -17,14 +17,16 @@
 
 #include <stdlib.h>
 
-/* The redo record that `pending` names; NULL if there is none. */
-const redo_t *redo_at(seg_t *seg, uint64_t pending) {
+/* The redo record that `pending` names, and how many pairs it has, which is not to be read again: to a reader the record may
+ * be gone. NULL if there is none. */
+const redo_t *redo_at(seg_t *seg, uint64_t pending, uint64_t *count) {
     uint8_t tag = 0;
     uint64_t length = 0;
     const char *at = record_at(seg, pending >> 2, &tag, &length);
     if (at == NULL || tag != RECORD_REDO || length < sizeof(redo_t)) return NULL;
     const redo_t *redo = (const redo_t *)(const void *)at;
-    return redo->count <= (length - sizeof(redo_t)) / sizeof redo->pair[0] ? redo : NULL;
+    *count = *(const volatile uint64_t *)&redo->count;
+    return *count <= (length - sizeof(redo_t)) / sizeof redo->pair[0] ? redo : NULL;
 }
 
 /* Whether what is pending counts as done: 1, 0, or -1 if that cannot be told any more: look again. */
@@ -34,31 +36,33 @@ static int committed(seg_t *seg, const redo_t *redo, uint64_t pending) {
 
 /* For a reader: 1 and the word that a commit gave this position, 0 if it gave none, -1 look again. */
 int redo_look(seg_t *seg, uint64_t pending, uint64_t position, uint64_t *word) {
-    const redo_t *redo = redo_at(seg, pending);
+    uint64_t low = 0, high, count;
+    const redo_t *redo = redo_at(seg, pending, &count);
     if (redo == NULL) return -1;
     int done = committed(seg, redo, pending);
     if (done <= 0) return done;
-    uint64_t low = 0, high = redo->count;
+    high = count;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
         if (redo->pair[middle].position < position) low = middle + 1;
         else high = middle;
     }
-    if (low >= redo->count || redo->pair[low].position != position) return 0;
+    if (low >= count || redo->pair[low].position != position) return 0;
     *word = redo->pair[low].word;
     return 1;
 }
 
 int redo_span(seg_t *seg, uint64_t pending, uint64_t *span) {
-    const redo_t *redo = redo_at(seg, pending);
+    uint64_t count;
+    const redo_t *redo = redo_at(seg, pending, &count);
     if (redo == NULL) return -1;
     int done = committed(seg, redo, pending);
     if (done == 1) *span = redo->span;
     return done;
 }
 
-static void apply(seg_t *seg, const redo_t *redo) {
-    for (uint64_t i = redo->count; i-- > 0;) {
+static void apply(seg_t *seg, const redo_t *redo, uint64_t count) {
+    for (uint64_t i = count; i-- > 0;) {
         if (is_list(seg)) list_set_word(seg, redo->pair[i].position, redo->pair[i].word);
         else map_set_word(seg, redo->pair[i].position, redo->pair[i].word);
         FAULT(redo_applying);
@@ -69,15 +73,15 @@ static void apply(seg_t *seg, const redo_t *redo) {
 /* Holding the lock: finish what was committed, drop what was not. */
 int redo_settle(seg_t *seg) {
     container_t *c = container_of(seg);
-    uint64_t pending = get(&c->pending);
+    uint64_t pending = get(&c->pending), count;
     if (pending == 0) return 0;
     if (container_look(seg) == NULL) return -1;
-    const redo_t *redo = redo_at(seg, pending);
+    const redo_t *redo = redo_at(seg, pending, &count);
     if (redo != NULL) {
         int done = committed(seg, redo, pending);
         if (done < 0 || (done == 1 && transaction_settle_others(seg, redo) < 0)) return -1;
         commit_begin(seg);
-        if (done == 1) apply(seg, redo);
+        if (done == 1) apply(seg, redo, count);
         if (done == 1 && redo->first != 0) {
             put(&c->settled_first, redo->first);
             put(&c->settled, redo->transaction);

@@ -298,14 +298,25 @@ static PyObject *items(PyObject *self, PyObject *unused) { return (void)unused, 
 
 /* The first or last live entry, its key and value copied: 1, 0 there is none, -1 exception. */
 static int end_entry(seg_t *seg, bool last, uint64_t *number, PyObject **key, copy_t *copy) {
-    if (container_look(seg) == NULL) return -1;
-    uint64_t used = get(&current(seg)->span);
-    if (used > seg->geometry->capacity) return container_corrupt(seg), -1;
-    for (uint64_t n = 0; n < used; n++) {
-        uint64_t i = last ? used - 1 - n : n, word = get(&entry(seg->geometry, i)->word), length;
-        const entry_t *e = entry(seg->geometry, i);
-        const char *data;
-        if (word == 0) continue;
+    if (map_geometry(seg) == NULL) return -1;
+    geometry_t *g = seg->geometry;
+    uint64_t used = get(&current(seg)->span), length;
+    const char *data;
+    if (used > g->capacity) return container_corrupt(seg), -1;
+    for (uint64_t i = last ? used : g->head; last ? i > g->head : i < used;) {
+        if (last && i == g->seen) i = g->tail;
+        if (last && i-- <= g->head) break;
+        const entry_t *e = entry(g, i);
+        uint64_t word = get(&e->word);
+        if (word == 0) {
+            i += !last;
+            continue;
+        }
+        if (last) {
+            g->tail = i; /* it is about to go */
+            g->seen = used;
+        } else
+            g->head = i;
         *number = i;
         *key = key_of_entry(seg, e, &data, &length) ? key_decode(e->tag, data, length) : NULL;
         if (*key == NULL) return container_corrupt(seg), -1;

@@ -35,12 +35,14 @@ static const char *next_name(const char **at, const char *end, char *out) {
     return out;
 }
 
-static const char *names_of(const redo_t *redo, uint64_t pending, seg_t *seg, const char **end) {
+static const char *names_of(seg_t *seg, uint64_t pending, const char **end) {
     uint8_t tag = 0;
-    uint64_t length = 0;
+    uint64_t length = 0, count;
+    const redo_t *redo = redo_at(seg, pending, &count);
     const char *at = record_at(seg, pending >> 2, &tag, &length);
-    *end = at == NULL ? (const char *)redo : at + length;
-    return (const char *)&redo->pair[redo->count];
+    *end = at == NULL || redo == NULL ? "" : at + length;
+    const char *names = redo == NULL ? "" : (const char *)&redo->pair[count];
+    return names > *end ? *end : names;
 }
 
 static seg_t *mapped(const char *name) {
@@ -62,7 +64,8 @@ static bool says_committed(const char *name, const redo_t *redo) {
     uint64_t pending = atomic_load(&c->pending);
     bool yes = get(&c->settled) == redo->transaction && get(&c->settled_first) == redo->first;
     if (!yes && (pending & 3) == REDO_COMMITTED) {
-        const redo_t *there = seg ? redo_at(seg, pending) : NULL;
+        uint64_t count;
+        const redo_t *there = seg ? redo_at(seg, pending, &count) : NULL;
         if (there != NULL) head = *there;
         else if (fd >= 0 && pread(fd, &head, sizeof head, (off_t)((pending >> 2) + 8)) != (ssize_t)sizeof head) head.first = 0;
         yes = head.first == redo->first && head.transaction == redo->transaction;
@@ -74,7 +77,7 @@ static bool says_committed(const char *name, const redo_t *redo) {
 /* Whether what is PREPARED here is committed: 1, 0, or -1: it is not pending any more, look again. */
 int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending) {
     char name[NAME_ROOM];
-    const char *end, *at = names_of(redo, pending, seg, &end);
+    const char *end, *at = names_of(seg, pending, &end);
     container_t *c = container_of(seg);
     if (redo->first == 0 || (pending & 3) != REDO_PREPARED) return 0;
     while (next_name(&at, end, name) != NULL) {
@@ -93,8 +96,10 @@ static int settle_other(const char *name, const redo_t *redo) {
         PyErr_Clear();
         return 0;
     }
-    const redo_t *there = is_container(seg->kind) ? redo_at(seg, atomic_load(&container_of(seg)->pending)) : NULL;
+    uint64_t count;
+    const redo_t *there = is_container(seg->kind) ? redo_at(seg, atomic_load(&container_of(seg)->pending), &count) : NULL;
     int done = 0;
+    segment_pin(seg); /* who waits for a lock needs a seat */
     if (there != NULL && there->first == redo->first && there->transaction == redo->transaction) {
         hold_t *hold = container_prepare(seg) < 0 ? NULL : hold_of(seg, 0);
         done = hold == NULL ? -1 : lock_acquire(hold, -1); /* from the dead, which settles it */
@@ -103,7 +108,7 @@ static int settle_other(const char *name, const redo_t *redo) {
             lock_release(hold, true);
         }
     }
-    if (seg->handles == 0) segment_leave(seg);
+    segment_unpin(seg);
     segment_unref(seg);
     return done;
 }
@@ -112,7 +117,7 @@ static int settle_other(const char *name, const redo_t *redo) {
 int transaction_settle_others(seg_t *seg, const redo_t *redo) {
     char name[NAME_ROOM];
     if (redo->first == 0 || redo->first != seg->header->id) return 0;
-    const char *end, *at = names_of(redo, atomic_load(&container_of(seg)->pending), seg, &end);
+    const char *end, *at = names_of(seg, atomic_load(&container_of(seg)->pending), &end);
     while (next_name(&at, end, name) != NULL)
         if (strcmp(name, seg->name) != 0 && settle_other(name, redo) < 0) return -1;
     return 0;
@@ -122,7 +127,12 @@ int transaction_settle_others(seg_t *seg, const redo_t *redo) {
 void transaction_finish(seg_t *seg) {
     if (get(&container_of(seg)->pending) == 0 || seg->token == 0 || container_prepare(seg) < 0) return;
     hold_t *hold = hold_of(seg, 0);
-    if (hold != NULL && !held_here(hold) && lock_acquire(hold, SLICE_NS) == 0) lock_release(hold, true);
+    seg->handles++; /* who waits for a lock needs a seat */
+    if (hold != NULL && !held_here(hold) && lock_acquire(hold, SLICE_NS) == 0) {
+        redo_settle(seg);
+        lock_release(hold, true);
+    }
+    seg->handles--;
     PyErr_Clear();
 }
 

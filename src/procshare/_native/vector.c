@@ -20,23 +20,26 @@ static Py_ssize_t length(PyObject *self) {
     if (access_read((handle_t *)self, &a) < 0) return -1;
     if (a.stage != NULL) return (Py_ssize_t)stage_length(a.seg, a.stage);
     container_t *c = container_of(a.seg);
-    for (;;) {
+    for (int tries = 0; tries < 1000000; tries++) {
         uint64_t generation = atomic_load(&c->generation), pending = atomic_load(&c->pending);
         uint64_t span = atomic_load(&generation_of(a.seg, generation)->span);
         bool sure = pending == 0 || redo_span(a.seg, pending, &span) >= 0;
         if (sure && atomic_load(&c->generation) == generation && atomic_load(&c->pending) == pending)
             return (Py_ssize_t)span_length(span);
-        if (pending != 0 && !sure && PyErr_CheckSignals() < 0) return -1;
     }
+    return container_corrupt(a.seg), -1;
 }
 
-static PyObject *list(PyObject *self, PyObject *unused) {
-    (void)unused;
-    copies_t copies = {.values = true};
+/* All items, or those of a slice. */
+static PyObject *some(PyObject *self, PyObject *slice) {
+    copies_t copies = {.values = true, .step = 1, .stop = PY_SSIZE_T_MAX};
+    if (slice != NULL && PySlice_Unpack(slice, &copies.start, &copies.stop, &copies.step) < 0) return NULL;
     PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
     copies_free(&copies);
     return out;
 }
+
+static PyObject *list(PyObject *self, PyObject *unused) { return (void)unused, some(self, NULL); }
 
 static PyObject *get_item(handle_t *h, int64_t index) {
     access_t a;
@@ -78,11 +81,7 @@ static PyObject *subscript(PyObject *self, PyObject *key) {
         index = PyLong_AsLongLongAndOverflow(key, &overflow);
         if (LIKELY(!overflow)) return get_item((handle_t *)self, index);
     }
-    if (PySlice_Check(key)) {
-        PyObject *all = list(self, NULL), *out = all ? PyObject_GetItem(all, key) : NULL;
-        Py_XDECREF(all);
-        return out;
-    }
+    if (PySlice_Check(key)) return some(self, key);
     if (!PyIndex_Check(key))
         return PyErr_Format(PyExc_TypeError, "list indices must be integers or slices, not %R", (PyObject *)Py_TYPE(key));
     return as_index(key, &index) < 0 ? NULL : get_item((handle_t *)self, index);
