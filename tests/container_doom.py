@@ -6,13 +6,14 @@ The states between the steps are all that anybody may ever see.
 from __future__ import annotations
 
 import copy
+import pickle
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from container_support import plain, same
-from death_storm import HITS, Ledger
+from ledger import HITS, PAIRS, Ledger
 from procshare import Shared, SharedDict, SharedList, SharedNamespace, SharedSet, testing, transaction
 
 if TYPE_CHECKING:
@@ -83,14 +84,20 @@ def contents(container: Any) -> Any:
     return [bare(each) for each in held] if isinstance(held, list) else held
 
 
-def doomed(name: str, point: str, containers: list[Any], ledger: Path, done: int) -> None:
-    """Make the steps of an action from the *done*-th on and die at a fault point, if it is met."""
+Job = tuple[str, int, bytes]  # an action's name, how many of its steps are done, and its containers as a pickle
+
+
+def doomed(point: str, jobs: list[Job], ledger: Path) -> None:
+    """Do one job after the other, and die at a fault point if one of them comes to it."""
     account = Ledger(ledger)
-    testing.arm(point)
-    for number, step in enumerate(ACTIONS[name].steps[done:], done + 1):
-        step(containers)
-        account[0, HITS] = number
-    testing.arm("-")
+    for number, (name, done, pickled) in enumerate(jobs):
+        containers = pickle.loads(pickled)
+        account[0, HITS], account[0, PAIRS] = done, number
+        testing.arm(point)
+        for step in ACTIONS[name].steps[done:]:
+            step(containers)
+            account[0, HITS] += 1
+        testing.arm("-")
 
 
 def touching(point: str, containers: list[Any]) -> None:
@@ -236,8 +243,10 @@ ACTIONS: dict[str, Action] = {
         [SOME], [put_handle("child", [1]), put_handle("child", [2, BIG]), drop("child"), put_handle("a", [3])]
     ),
     "nest in a block": Action(
-        [SOME], [block(put_handle("a", [1]), put_handle("b", [2])), block(drop("a"), put("b", 1))]
+        [SOME],
+        [block(put_handle("a", [1]), put_handle("b", [2])), block(drop("a"), put("b", 1))],
     ),
+    "nest and compact": Action([{}], [put_handle("a", [1]), drop("a"), *(put("b", f"{n}" * 200) for n in range(120))]),
     # lists
     "append": Action([ROW], [do("append", 1), do("append", BIG)]),
     "grow list": Action([[]], [do("append", n if n % 9 else f"{n}" * 50) for n in range(300)]),

@@ -1,4 +1,4 @@
-"""Workers that use containers of all sorts until they are killed, and keep account of it in a `death_storm.Ledger`."""
+"""Workers that use containers of all sorts until they are killed, and keep account of it in a `Ledger`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from death_storm import HITS, PAIRS, WAIT, WRONG, Ledger
+from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from procshare import transaction
 
 if TYPE_CHECKING:

@@ -20,6 +20,9 @@ PROGRAM = """
 import traceback
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
+for kind in SharedCounter, SharedDict, SharedList, SharedSet, SharedNamespace:
+    with kind():
+        pass  # now what it needs is loaded here, and not by each child
 
 for line in sys.stdin:
     verb, argument = line.split()

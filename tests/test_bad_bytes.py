@@ -6,28 +6,18 @@ damage that did it. (A file that is made shorter while it is mapped is another m
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from scripts import Script
+from victims import NUMBERS, Victims, victims
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["victims"]  # the fixture
 
 VICTIM = """
-import json, resource, struct, traceback
 import numpy as np
 import procshare.backends.shm.array
-
-hooks = procshare.backends.shm.segment
-hooks.register = hooks.unregister = lambda name: None  # what is left of a death is removed below, in silence
-resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
-if "ASAN_OPTIONS" not in os.environ:  # the sanitizer maps terabytes
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 
 RECORD = np.dtype({"names": ["a", "b"], "formats": ["i4", ("f8", (2,))], "offsets": [4, 8], "itemsize": 32})
 MAKE = {
@@ -41,14 +31,6 @@ MAKE = {
     "records": lambda **kw: SharedArray(np.zeros(5, RECORD), **kw),
 }
 
-def token(data):
-    "The lock word of this process, which is seated."
-    for seat in range(768 if len(data) >= 8192 else 0):
-        generation, pid = struct.unpack_from("=II", data, 2048 + seat * 8)
-        if pid == os.getpid():
-            return (seat + 1) << 21 | (generation & 0x1FFFFF)
-    return 0
-
 def damage(path, at, hurts):
     "Change the file: at is where the object's slot begins."
     fd = os.open(path, os.O_RDWR)
@@ -61,16 +43,8 @@ def damage(path, at, hurts):
                 continue
             start, length = areas[area]
             where = start + place % length
-            if how == "flip":
-                byte = data[where] if where < len(data) else 0
-                os.pwrite(fd, bytes([byte ^ (1 << number % 8)]), where)
-            elif how == "byte":
-                os.pwrite(fd, bytes([number % 256]), where)
-            elif how == "word":
-                os.pwrite(fd, struct.pack("=Q", number % (1 << 64)), where & ~7)
-            elif how == "half":
-                os.pwrite(fd, struct.pack("=I", number % (1 << 32)), where & ~3)
-            elif how == "lock":
+            change(fd, data, where, how, number)
+            if how == "lock":
                 os.pwrite(fd, struct.pack("=I", token(data) | number % 2 << 31), at + 16)
             elif how == "heap lock":
                 os.pwrite(fd, struct.pack("=I", token(data)), HEAP_LOCK)
@@ -107,20 +81,7 @@ def use(handle):
     yield lambda: type(handle).attach(handle.name).value
     yield lambda: handle.unlink()
 
-FINE = (ProcshareError, OverflowError, TypeError, MemoryError, OSError, UnicodeDecodeError)
-PICKLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, ValueError)  # of a damaged one
-
-def attempt(step, tells):
-    try:
-        return step()
-    except FINE as error:
-        if isinstance(error, OSError) and not isinstance(error, ProcshareError) and error.errno not in (27, 12, 28, 22):
-            tells.append(traceback.format_exc())
-    except Exception as error:
-        if not isinstance(error, PICKLE):
-            tells.append(traceback.format_exc())
-
-def judge(kind, named, attached, hurts, announce):
+def judge(announce, kind, named, attached, hurts):
     tells = []
     made = MAKE[kind](**({"name": f"bad-{os.getpid()}"} if named else {}))
     name, path = made.name, "/dev/shm/" + made.segment
@@ -131,11 +92,7 @@ def judge(kind, named, attached, hurts, announce):
     if not attached:  # the damage is done to a copy that nobody is attached to
         path = f"/dev/shm/procshare-bad{os.getpid()}"
         announce(path)
-        cut = [number for _, _, how, number in hurts if how == "cut"]
-        whole = bytearray(whole)
-        struct.pack_into("=I", whole, FLAGS, 1 | 2 | 4)  # persistent, or attaching would remove it
-        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(whole[: cut[0] % len(whole)] if cut else whole)
+        spoiled(path, whole, hurts)
         name = os.path.basename(path) + ("#" + name.partition("#")[2] if "#" in name else "")
         damage(path, at, hurts)
     else:
@@ -155,61 +112,10 @@ def judge(kind, named, attached, hurts, announce):
     made.unlink()
     made.close()
     return tells
-
-def apart(*case):
-    "Judge it in a forked process; what it said, or how it died."
-    there, back = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(8)
-        write = lambda what: os.write(back, json.dumps(what).encode() + b"\\n")
-        try:
-            write({"tells": judge(*case, lambda path: write({"path": path}))})
-        except BaseException:
-            write({"tells": [traceback.format_exc()]})
-        os._exit(0)
-    os.close(back)
-    with open(there) as pipe:
-        said = [json.loads(line) for line in pipe]
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for each in said:
-        if "path" in each and os.path.lexists(each["path"]):
-            os.unlink(each["path"])
-    return said[-1]["tells"] if status == 0 else [f"its process ended with {status} ({-signal.SIGALRM}: it hung)"]
-
-# Where the header's fields are, found by what a segment is known to hold.
-probe = SharedCounter(0x1234567890, name=f"bad-probe-{os.getpid()}")
-with open("/dev/shm/" + probe.segment, "rb") as file:
-    probed = file.read()
-ROOT = probed.index(struct.pack("=Q", 0x1234567890))
-FLAGS = probed.index(struct.pack("=I", os.getpid()), 0, 1024) + 4
-HEAP_LOCK = FLAGS + 4 + 8 + 8 + 32 + 4  # after tracker, handed_at, claim and seat_hint
-probe.unlink()
-probe.close()
-
-for line in sys.stdin:
-    say(json.dumps(apart(*json.loads(line))))
 """
 
 
-def buffer(offset: int, order: int) -> int:
-    """What a slot says of where one of its records lies."""
-    return offset << 6 | order
-
-
-def tagged(tag: int, rest: int) -> int:
-    """A value's word."""
-    return ~(tag << 48 | rest) & ((1 << 64) - 1)
-
-
 KINDS = ["counter", "code", "int", "short", "long", "pickle", "array", "records"]
-NUMBERS = st.one_of(
-    st.sampled_from([0, 1, 2, 63, 64, 4095, 4096, 8191, 8192, *(1 << n for n in (16, 20, 31, 40, 62, 63))]),
-    st.sampled_from([(1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1]),
-    st.integers(0, (1 << 64) - 1),
-    st.builds(buffer, st.integers(0, 1 << 20), st.integers(0, 63)),
-    st.builds(tagged, st.integers(0xFFF8, 0xFFFF), st.integers(0, 7)),
-)
 HURTS = st.lists(
     st.tuples(
         st.sampled_from(["fields", "slot", "slot", "seats", "meta", "payload", "all"]),
@@ -220,39 +126,6 @@ HURTS = st.lists(
     min_size=1,
     max_size=6,
 )
-
-
-class Victims:
-    """A process whose children are shown the damage, one each."""
-
-    def __init__(self) -> None:
-        self._script: Script | None = None
-
-    def show(self, *damage: Any) -> list[str]:
-        """What went wrong with it: tracebacks of what should not have been raised."""
-        if self._script is None:
-            self._script = Script(VICTIM)
-        self._script.tell(json.dumps(damage))
-        try:
-            told: list[str] = json.loads(self._script.hear(timeout=15))
-        except AssertionError:
-            self.close()
-            raise
-        return told
-
-    def close(self) -> None:
-        """End it."""
-        if self._script is not None:
-            self._script.__exit__()
-        self._script = None
-
-
-@pytest.fixture(scope="module")
-def victims() -> Iterator[Victims]:
-    """Kept for all the tests here."""
-    kept = Victims()
-    yield kept
-    kept.close()
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -471,6 +471,8 @@ def test_transactions_in_random_orders_never_deadlock(forked: Workers) -> None:
         rng = random.Random(seed)
         wanted += sum(len(rng.sample(range(4), rng.randrange(1, 5))) for _ in range(200))
 
-    assert sum(d["n"] for d in containers) == wanted
+    total = sum(d["n"] for d in containers)
     for d in containers:
-        d.close()
+        d.unlink()
+
+    assert total == wanted

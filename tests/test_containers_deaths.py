@@ -6,31 +6,36 @@ Whoever looks after its death, and never writes, sees the state after those, or 
 
 from __future__ import annotations
 
+import pickle
 import random
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from container_doom import ACTIONS, alike, doomed, states, touching
+import procshare
+from container_doom import ACTIONS, Job, alike, doomed, states, touching
 from container_storm import blow, check
-from death_storm import HITS, PAIRS, WAIT, WRONG, Ledger
 from death_support import CONTAINER_STEPS, PROMPT, another, in_time, patient
+from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
 from procshare import SharedDict, SharedList, SharedSet, testing, transaction
 from procshare.backends import native_built
 from scripts import until
+from support import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
-POINTS = [point for point in testing.fault_points() if point.startswith(CONTAINER_STEPS)] if native_built() else []
-GENERAL = ["lock.acquired", "lock.releasing", "lock.released", "change.bumped", "segment.reserving"]
-VISITS = (1, 2, 5, 23)
+STEPS = [point for point in testing.fault_points() if point.startswith(CONTAINER_STEPS)] if native_built() else []
+LATER = ["container.recovering"]  # only who comes after a death comes to it
+POINTS = [point for point in STEPS if point not in LATER]
+GENERAL = ["lock.acquired", "lock.releasing", "lock.released"]
+VISITS = (1, 7)
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +52,47 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger"
 
 
-def die(nursery: Nursery, name: str, point: str, containers: list[Any], ledger: Path, done: int = 0) -> int | None:
-    """Let a process make an action's steps and die; how many were done, or None if it never came to the point."""
-    account = Ledger(ledger)
-    account[0, HITS] = done
-    nursery.start(doomed, name, point, containers, ledger, done)
+class Case(NamedTuple):
+    """An action, its containers, and how many of its steps are done."""
+
+    name: str
+    containers: list[Any]
+    done: int = 0
+
+    def job(self) -> Job:
+        """What a doomed process is told of it."""
+        return self.name, self.done, pickle.dumps(self.containers)
+
+
+def make(names: Iterable[str]) -> list[Case]:
+    """Actions that nothing is done of yet."""
+    return [Case(name, ACTIONS[name].make()) for name in names]
+
+
+def unlink(cases: list[Case]) -> None:
+    """Destroy their containers, and what the dead may have left of nested ones."""
+    for case in cases:
+        for each in case.containers:
+            each.unlink()
+    procshare.prune()
+
+
+def die(nursery: Nursery, point: str, cases: list[Case], ledger: Path) -> int:
+    """Let a process do the actions and die: in which it died, with its steps counted, or -1 if it did them all."""
+    nursery.start(doomed, point, [case.job() for case in cases], ledger)
     killed = nursery.wait()
-    done = account[0, HITS]
+    account = Ledger(ledger)
+    which, done = account[0, PAIRS], account[0, HITS]
     account.close()
-    return done if killed else None
+    if not killed:
+        return -1
+    cases[which] = cases[which]._replace(done=done)
+    return which
 
 
-def found(name: str, containers: list[Any], done: int) -> int:
-    """The number of the state that the containers are in: that after *done* steps, or after one more."""
+def found(case: Case) -> int:
+    """The number of the state that the containers are in: that after the steps that are done, or after one more."""
+    name, containers, done = case
     possible = range(done, min(done + 2, len(states(name))))
     (number, *_) = [n for n in possible if alike(containers, states(name)[n])] or [-1]
     assert number >= 0, f"{name}, after {done} steps: {[each.value for each in containers]}"
@@ -86,10 +119,10 @@ def go_on(name: str, containers: list[Any], done: int) -> None:
         with each.locked(timeout=10):
             pass
     in_time(time.monotonic() - moment)
-    assert alike(containers, states(name)[done])
+    assert alike(containers, states(name)[done]), name
     for step in ACTIONS[name].steps[done:]:
         step(containers)
-    assert alike(containers, states(name)[-1])
+    assert alike(containers, states(name)[-1]), name
     for each in containers:
         fill_and_empty(each)
 
@@ -115,63 +148,107 @@ def fill_and_empty(container: Any) -> None:
 @pytest.mark.parametrize("point", [*POINTS, *GENERAL])
 @patient
 def test_a_death_leaves_one_of_the_states(point: str, nursery: Nursery, ledger: Path) -> None:
-    """In every action that comes to the point, at some of its visits; and at least one does."""
+    """In every action that comes to the point, at its first visit or at a later one; and at least one does."""
     met: list[str] = []
-    for name, action in ACTIONS.items():
-        for visit in VISITS:
-            containers = action.make()
-            done = die(nursery, name, f"{point}:{visit}", containers, ledger)
-            if done is not None:
-                met.append(name)
-                number = found(name, containers, done)
-                fresh = [another(each) for each in containers]
-                assert found(name, fresh, done) == number
-                go_on(name, fresh, number)
-                assert alike(containers, states(name)[-1])
-                for each in fresh:
-                    each.close()
-            for each in containers:
+    for visit in VISITS:
+        cases = left = make(ACTIONS)
+        while (which := die(nursery, f"{point}:{visit}", left, ledger)) >= 0:
+            case = left[which]
+            met.append(case.name)
+            number = found(case)
+            fresh = [another(each) for each in case.containers]
+            assert found(case._replace(containers=fresh)) == number
+            go_on(case.name, fresh, number)
+            for each in fresh:
                 each.close()
-            if done is None:
-                break
+            left = left[which + 1 :]
+        for case in cases:
+            assert alike(case.containers, states(case.name)[-1])
+        unlink(cases)
     assert met
 
 
-@pytest.mark.parametrize("then", [*POINTS, *GENERAL, "lock.taken_over", "lock.recovered"])
+AFTERWARDS = [*LATER, "lock.taken_over", "lock.recovered", "redo.applying", "redo.applied"]
+UNFINISHED = ("redo.", "container.comm", "map.", "list.", "transaction.", "lock.acq")
+VARIOUS = ("block", "block on a list", "dict and list")
+
+
+@pytest.mark.parametrize("then", AFTERWARDS)
 @patient
 def test_whoever_takes_over_may_die_as_well(then: str, nursery: Nursery, ledger: Path) -> None:
     """Each of two who come after the dead and before the one who goes on; and nobody undoes a commit."""
-    for point in (point for point in POINTS if point.startswith(("redo.", "container."))):
-        for name in ("block", "block on a list", "dict and list", "grow"):
-            containers = ACTIONS[name].make()
-            done = die(nursery, name, point, containers, ledger)
-            if done is not None:
-                number = found(name, containers, done)
-                for _ in range(2):
-                    nursery.start(touching, then, containers)
-                    nursery.wait()
-                    assert found(name, containers, number) == number
-                go_on(name, containers, number)
-            for each in containers:
-                each.close()
+    met = 0
+    for point in (point for point in [*POINTS, *GENERAL] if point.startswith(UNFINISHED)):
+        cases = left = make(VARIOUS)
+        while (which := die(nursery, point, left, ledger)) >= 0:
+            name, containers, _ = case = left[which]
+            number = found(case)
+            for _ in range(2):
+                nursery.start(touching, then, containers)
+                met += nursery.wait()
+                assert found(case._replace(done=number)) == number
+            go_on(name, containers, number)
+            left = left[which + 1 :]
+        unlink(cases)
+    assert met
+
+
+def read(container: Any) -> Any:
+    """What a process that has only this container sees, without a lock."""
+    return container.value
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[Workers]:
+    """A process that has nothing open."""
+    with Workers("spawn") as made:
+        yield made
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("transaction.")])
+@pytest.mark.parametrize("name", ["two dicts", "dict and list"])
+def test_who_sees_one_of_several_sees_what_became_of_all(
+    name: str, point: str, nursery: Nursery, stranger: Workers, ledger: Path
+) -> None:
+    """A reader that has only one of them is told the truth, also when the other is destroyed."""
+    for which in (0, 1):
+        for destroy in (False, True):
+            cases = make([name])
+            (containers,) = [case.containers for case in cases]
+            assert die(nursery, point, cases, ledger) == 0
+            if destroy:
+                other = containers[1 - which].value
+                containers[1 - which].unlink()
+                containers[1 - which].close()
+                (number,) = [n for n in (0, 1) if states(name)[n][1 - which] == other]
+            else:
+                number = -1
+            (seen,) = stranger.run(read, [(containers[which],)])
+            if not destroy:
+                number = found(cases[0])
+            assert seen == states(name)[number][which]
+            with containers[which].locked(timeout=10):
+                pass
+            assert containers[which].value == seen
+            unlink(cases)
 
 
 @patient
 def test_a_series_of_deaths(nursery: Nursery, ledger: Path) -> None:
     """Each goes on where the one before died, at another step; in the end all is done, and nothing twice."""
     chance = random.Random(3)
-    for name in ("grow", "shrink", "turn over", "grow list", "shrink list", "dict and list"):
-        containers = ACTIONS[name].make()
-        done = 0
-        for _ in range(12):
+    cases = make(["grow", "shrink", "turn over", "grow list", "shrink list", "dict and list"])
+    for case in cases:
+        running = [case]
+        for _ in range(15):
             point = f"{chance.choice(POINTS)}:{chance.randrange(1, 9)}"
-            died = die(nursery, name, point, containers, ledger, done)
-            done = len(ACTIONS[name].steps) if died is None else found(name, containers, died)
-            if died is None:
-                break
-        go_on(name, containers, done)
-        for each in containers:
-            each.close()
+            if die(nursery, point, running, ledger) >= 0:
+                running = [running[0]._replace(done=found(running[0]))]
+                continue
+            running = [running[0]._replace(done=len(states(case.name)) - 1)]
+            break
+        go_on(*running[0])
+    unlink(cases)
 
 
 # ---- at random moments ----

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import procshare
-from death_storm import HITS, PAIRS, WAIT, WRONG, Ledger, blow
+from death_storm import blow
 from death_support import CONTAINER_STEPS, PROMPT, Task, Waiter, another, in_time, patient, same
+from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
 from procshare import NotFound, OwnerDied, SharedArray, SharedCounter, SharedValue, testing
 from procshare.backends import native_built

@@ -79,6 +79,14 @@ int access_end(access_t *a, int done) {
     return done;
 }
 
+/* _stamp(): a number that every commit changes. */
+PyObject *method_stamp(PyObject *self, PyObject *unused) {
+    (void)unused;
+    access_t a;
+    if (access_read((handle_t *)self, &a) < 0) return NULL;
+    return PyLong_FromUnsignedLongLong(atomic_load(&container_of(a.seg)->sequence));
+}
+
 /* For a call that changes much as one commit: the stage that it fills, the block's or one of its own. */
 int access_begin_many(access_t *a, stage_t **stage, stage_t **saved) {
     *saved = NULL;

@@ -250,6 +250,7 @@ geometry_t *container_look(seg_t *seg) {
             if (atomic_load(&c->generation) != number) continue;
             break;
         }
+        if (number == 0) break;
         new.generation = number;
         if (number == seg->geometry->generation) { /* it has only grown */
             new.head = seg->geometry->head;
@@ -257,15 +258,16 @@ geometry_t *container_look(seg_t *seg) {
             new.seen = seg->geometry->seen;
         }
         *seg->geometry = new;
-        if (number != 0) return seg->geometry;
-        break;
+        return seg->geometry;
     }
     return container_corrupt(seg);
 }
 
 /* Once for each mapping, before its first use. */
 int container_prepare(seg_t *seg) {
-    if (seg->geometry == NULL && (seg->geometry = calloc(1, sizeof *seg->geometry)) == NULL) return PyErr_NoMemory(), -1;
+    if (seg->geometry != NULL) return 0;
+    if ((seg->geometry = calloc(1, sizeof *seg->geometry)) == NULL) return PyErr_NoMemory(), -1;
+    seg->geometry->generation = UINT64_MAX; /* none that there is */
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 /* This process's view of a container: where its current generation lies. Guarded by the GIL. */
 typedef struct geometry {
-    uint64_t generation; /* 0: not looked yet */
+    uint64_t generation; /* UINT64_MAX: not looked yet */
     uint64_t mask;       /* of the index */
     _Atomic uint64_t *index;
     char *table[MAX_SEGMENTS]; /* so biased that element i of segment s is at table[s] + i * size */
@@ -135,7 +135,7 @@ int word_move(seg_t *seg, generation_t *new, uint64_t *word);
 
 /* map.c */
 int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generation);
-bool map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word);
+int map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word);
 geometry_t *map_geometry(seg_t *seg);
 int map_make_room(seg_t *seg, uint64_t entries);
 int map_add(seg_t *seg, const mapkey_t *key, bool hidden, uint64_t *number);
@@ -228,6 +228,7 @@ int access_stage(access_t *a);
 int access_begin_many(access_t *a, stage_t **stage, stage_t **saved);
 int access_end_many(access_t *a, stage_t *stage, stage_t *saved, int done);
 bool guard_usable(const handle_t *h);
+PyObject *method_stamp(PyObject *self, PyObject *unused);
 
 /* copies.c: whole reads */
 typedef struct {

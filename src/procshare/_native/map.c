@@ -116,11 +116,11 @@ static void find_spot(seg_t *seg, geometry_t *g, const mapkey_t *key, spot_t *sp
     }
 }
 
-/* The live entry of a key, if any. */
-bool map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word) {
+/* The live entry of a key: 1, 0 there is none, -1 an exception. */
+int map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word) {
     geometry_t *g = map_geometry(seg);
     spot_t spot;
-    if (g == NULL) return false;
+    if (g == NULL) return -1;
     find_spot(seg, g, key, &spot);
     *number = spot.number;
     *word = spot.word;
@@ -149,6 +149,7 @@ static int copy_entries(seg_t *seg, const geometry_t *from, uint64_t used, gener
         const entry_t *e = entry(from, i);
         uint64_t word = get(&e->word);
         if (word == 0) continue;
+        if (number >= to->capacity) return container_corrupt(seg), -1; /* there are more than were counted */
         entry_t *copy = entry(to, number);
         if (word_move(seg, new, &word) < 0) return -1;
         memcpy(&copy->tag, &e->tag, 24);

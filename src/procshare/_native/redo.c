@@ -147,6 +147,5 @@ int redo_commit(seg_t *seg, redo_list_t *list) {
     commit_begin(seg);
     atomic_store(&c->pending, offset << 2 | REDO_COMMITTED);
     FAULT(redo_pending);
-    redo_settle(seg);
-    return 0;
+    return redo_settle(seg);
 }

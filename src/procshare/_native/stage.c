@@ -91,9 +91,9 @@ static change_t *add_change(stage_t *stage, const mapkey_t *key) {
     return change;
 }
 
-static bool in_base(seg_t *seg, const stage_t *stage, const mapkey_t *key) {
+static int in_base(seg_t *seg, const stage_t *stage, const mapkey_t *key) {
     uint64_t number, word;
-    return !stage->cleared && map_locate(seg, key, &number, &word);
+    return stage->cleared ? 0 : map_locate(seg, key, &number, &word);
 }
 
 /* Takes what *item* owns if it succeeds: 0, or -1 with an exception. */
@@ -101,7 +101,9 @@ int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item) {
     change_t *change = stage_find(stage, key);
     if (change == NULL && PyErr_Occurred()) return -1;
     if (change == NULL || !change->set) {
-        bool base = change ? change->base : in_base(seg, stage, key), back = change != NULL && change->base;
+        int base = change ? change->base : in_base(seg, stage, key);
+        bool back = change != NULL && change->base;
+        if (base < 0) return -1;
         uint64_t old = change ? (uint64_t)(change - stage->change) : 0;
         bool had = change != NULL;
         if ((change = add_change(stage, key)) == NULL) return -1;
@@ -123,7 +125,8 @@ int stage_delete(seg_t *seg, stage_t *stage, const mapkey_t *key) {
     change_t *change = stage_find(stage, key);
     if (change == NULL) {
         if (PyErr_Occurred()) return -1;
-        if (!in_base(seg, stage, key)) return 0;
+        int base = in_base(seg, stage, key);
+        if (base <= 0) return base;
         if ((change = add_change(stage, key)) == NULL) return -1;
         change->base = true;
     } else if (!change->set)
@@ -161,16 +164,16 @@ static void key_of_change(seg_t *seg, const change_t *change, mapkey_t *key) {
     key_hash(seg, key);
 }
 
-static int prepare_change(seg_t *seg, const stage_t *stage, const change_t *change, redo_list_t *list) {
+static int prepare_change(seg_t *seg, const change_t *change, redo_list_t *list) {
     mapkey_t key;
     uint64_t number, old, word = 0;
     key_of_change(seg, change, &key);
-    bool live = map_locate(seg, &key, &old, &word);
+    int live = map_locate(seg, &key, &old, &word);
+    if (live < 0) return -1;
     if (change->base && live && (!change->set || change->fresh) && redo_add(list, old, 0) < 0) return -1;
     if (!change->set) return 0;
     if (item_place(seg, &change->item, &word) < 0) return -1;
     if (!change->fresh && live) return redo_add(list, old, word);
-    (void)stage;
     if (map_add(seg, &key, live, &number) < 0) return -1;
     return redo_add(list, number, word);
 }
@@ -183,7 +186,7 @@ static int prepare_map(seg_t *seg, stage_t *stage, redo_list_t *list) {
     for (uint64_t i = 0; i < used; i++)
         if (get(&entry(seg->geometry, i)->word) != 0 && redo_add(list, i, 0) < 0) return -1;
     for (uint64_t i = 0; i < stage->count; i++)
-        if (!stage->change[i].gone && prepare_change(seg, stage, &stage->change[i], list) < 0) return -1;
+        if (!stage->change[i].gone && prepare_change(seg, &stage->change[i], list) < 0) return -1;
     return 0;
 }
 
@@ -216,11 +219,16 @@ void stage_committed(seg_t *seg, stage_t *stage) {
         uint64_t number, word;
         if (!stage->change[i].fresh || stage->change[i].gone) continue;
         key_of_change(seg, &stage->change[i], &key);
-        if (map_locate(seg, &key, &number, &word)) map_point(seg, &key, number);
+        if (map_locate(seg, &key, &number, &word) == 1) map_point(seg, &key, number);
+        else PyErr_Clear(); /* only in a damaged segment; what was committed stays so */
     }
 }
 
 /* ---- lists ---- */
+
+static void move_items(item_t *to, const item_t *from, uint64_t count) {
+    if (count > 0) memmove(to, from, count * sizeof *to); /* without any there may be no tail */
+}
 
 static int tail_room(stage_t *stage, uint64_t more) {
     if (stage->tail_count + more <= stage->tail_room) return 0;
@@ -238,7 +246,7 @@ int stage_unfold(seg_t *seg, stage_t *stage, uint64_t from) {
     uint64_t more = stage->kept - from, start = span_start(get(&current(seg)->span));
     if (container_look(seg) == NULL || tail_room(stage, more) < 0) return -1;
     if (start + stage->kept > seg->geometry->capacity) return container_corrupt(seg), -1;
-    memmove(stage->tail + more, stage->tail, stage->tail_count * sizeof *stage->tail);
+    move_items(stage->tail + more, stage->tail, stage->tail_count);
     for (uint64_t i = 0; i < more; i++)
         stage->tail[i] = (item_t){get(word_at(seg->geometry, start + from + i)), NULL, NULL};
     stage->tail_count += more;
@@ -248,10 +256,11 @@ int stage_unfold(seg_t *seg, stage_t *stage, uint64_t from) {
 
 /* Takes what the items own if it succeeds. */
 int stage_insert(seg_t *seg, stage_t *stage, uint64_t at, item_t *items, uint64_t count) {
+    if (count == 0) return 0;
     if (stage_unfold(seg, stage, at) < 0 || tail_room(stage, count) < 0) return -1;
     item_t *to = stage->tail + (at - stage->kept);
-    memmove(to + count, to, (stage->tail_count - (at - stage->kept)) * sizeof *to);
-    memcpy(to, items, count * sizeof *to);
+    move_items(to + count, to, stage->tail_count - (at - stage->kept));
+    move_items(to, items, count);
     memset(items, 0, count * sizeof *items);
     stage->tail_count += count;
     return 0;
@@ -266,7 +275,7 @@ int stage_remove(seg_t *seg, stage_t *stage, uint64_t at, uint64_t count) {
     if (stage_unfold(seg, stage, at) < 0) return -1;
     item_t *from = stage->tail + (at - stage->kept);
     for (uint64_t i = 0; i < count; i++) item_clear(&from[i]);
-    memmove(from, from + count, (stage->tail_count - (at - stage->kept) - count) * sizeof *from);
+    move_items(from, from + count, stage->tail_count - (at - stage->kept) - count);
     stage->tail_count -= count;
     return 0;
 }

@@ -111,8 +111,11 @@ static int remove_key(access_t *a, const mapkey_t *key, copy_t *copy, item_t *st
     if (change != NULL && !change->set) return 0;
     if (change != NULL) *staged = (item_t){change->item.word, Py_XNewRef(change->item.record), NULL};
     else if (PyErr_Occurred()) return -1;
-    else if ((a->stage && a->stage->cleared) || !map_locate(a->seg, key, &number, &word)) return PyErr_Occurred() ? -1 : 0;
-    else if (word_copy(a->seg, word, copy) < 0) return -1;
+    else {
+        int there = a->stage && a->stage->cleared ? 0 : map_locate(a->seg, key, &number, &word);
+        if (there <= 0) return there;
+        if (word_copy(a->seg, word, copy) < 0) return -1;
+    }
     if (a->inside) return stage_delete(a->seg, a->stage, key);
     commit_begin(a->seg);
     map_set_word(a->seg, number, 0);
@@ -180,8 +183,8 @@ static PyObject *setdefault(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (done == 0) {
         uint64_t number, word;
         item_t kept = {item.word, Py_XNewRef(item.record), NULL};
-        bool there = !a.inside && map_locate(a.seg, &key, &number, &word); /* since we looked */
-        done = there ? word_copy(a.seg, word, &copy) : assign(&a, &key, &item) < 0 ? -1 : 1;
+        int there = a.inside ? 0 : map_locate(a.seg, &key, &number, &word); /* since we looked */
+        done = there < 0 ? -1 : there ? word_copy(a.seg, word, &copy) : assign(&a, &key, &item) < 0 ? -1 : 1;
         done = access_end(&a, done);
         if (done >= 0) out = there ? copy_decode(&copy) : item_decode(&kept);
         item_clear(&kept);
@@ -214,8 +217,8 @@ static int increment_locked(access_t *a, const mapkey_t *key, PyObject *name, Py
     int found = look_staged(a, key, &old);
     if (found < 0) return -1;
     if (found == 2) {
-        if (!map_locate(a->seg, key, &number, &word)) found = 0;
-        else {
+        if ((found = map_locate(a->seg, key, &number, &word)) < 0) return -1;
+        if (found == 1) {
             uint8_t tag = 0;
             uint64_t length;
             if (tagged_is_record((int64_t)word) && (record_at(a->seg, tagged_offset(word), &tag, &length) == NULL ||
@@ -345,7 +348,7 @@ static PyObject *take_end_staged(PyObject *self, bool last) {
     if (key != NULL && take((handle_t *)self, key, &value) == 1) pair = PyTuple_Pack(2, key, value);
     Py_XDECREF(value);
     Py_XDECREF(all_keys);
-    return pair;
+    return pair || PyErr_Occurred() ? pair : container_corrupt(((handle_t *)self)->seg);
 }
 
 static PyObject *take_end(PyObject *self, PyObject *which) {
@@ -505,6 +508,7 @@ static PyMethodDef methods[] = {
     {"_change", change, METH_VARARGS, NULL},
     {"_increment", (PyCFunction)(void (*)(void))increment, METH_VARARGS | METH_KEYWORDS, NULL},
     {"clear", clear, METH_NOARGS, "clear($self)\n--\n\nRemove everything, at once."},
+    {"_stamp", method_stamp, METH_NOARGS, NULL},
     {"locked", (PyCFunction)(void (*)(void))method_block, METH_VARARGS | METH_KEYWORDS,
      "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block, whose writes appear together."},
     {NULL, NULL, 0, NULL},

@@ -392,6 +392,7 @@ static PyMethodDef methods[] = {
     {"pop", (PyCFunction)(void (*)(void))pop, METH_FASTCALL,
      "pop($self, index=-1, /)\n--\n\nRemove an item atomically and return it."},
     {"clear", clear, METH_NOARGS, "clear($self)\n--\n\nRemove everything, at once."},
+    {"_stamp", method_stamp, METH_NOARGS, NULL},
     {"locked", (PyCFunction)(void (*)(void))method_block, METH_VARARGS | METH_KEYWORDS,
      "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block, whose writes appear together."},
     {NULL, NULL, 0, NULL},

@@ -138,16 +138,25 @@ class ShmList(native.Vector, ShmContainer[list[T]], SharedList[T]):
         self._extend(list(values))
 
     def remove(self, value: T, /) -> None:
-        with self.locked() as inside:
-            del inside[inside.index(value)]
+        self._rework(lambda items: items.index(value), type(self).__delitem__)
 
     def reverse(self) -> None:
-        with self.locked() as inside:
-            inside._replace(inside._list()[::-1])
+        self._rework(lambda items: items[::-1], type(self)._replace)
 
     def sort(self, *, key: Any = None, reverse: bool = False) -> None:
-        with self.locked() as inside:
-            inside._replace(sorted(inside._list(), key=key, reverse=reverse))
+        self._rework(lambda items: sorted(items, key=key, reverse=reverse), type(self)._replace)
+
+    def _rework(self, think: Callable[[list[T]], Any], write: Callable[[Any, Any], object]) -> None:
+        # Comparing runs anybody's code: without the lock, and once more if the list was changed meanwhile.
+        for _ in range(100):
+            stamp = self._stamp()
+            thought = think(self._list())
+            with self.locked() as inside:
+                if inside._stamp() == stamp:
+                    write(inside, thought)
+                    return
+        with self.locked() as inside:  # it never stops changing
+            write(inside, think(inside._list()))
 
 
 def transaction(containers: list[Any], timeout: float | None) -> AbstractContextManager[tuple[Any, ...]]:

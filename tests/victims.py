@@ -1,0 +1,175 @@
+"""A process whose children are shown damaged segments, one child each, with a deadline.
+
+A test gives it a program that defines `judge(announce, *damage)`: it makes something, damages it, uses it, and says what
+went wrong. When the child dies or hangs instead, that is what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import strategies as st
+
+from scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BEGIN = """
+import json, resource, struct, traceback
+import procshare.backends.shm.segment
+
+hooks = procshare.backends.shm.segment
+hooks.register = hooks.unregister = lambda name: None  # what is left of a death is removed below, in silence
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
+if "ASAN_OPTIONS" not in os.environ:  # the sanitizer maps terabytes
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+def token(data):
+    "The lock word of this process, which is seated."
+    for seat in range(768 if len(data) >= 8192 else 0):
+        generation, pid = struct.unpack_from("=II", data, 2048 + seat * 8)
+        if pid == os.getpid():
+            return (seat + 1) << 21 | (generation & 0x1FFFFF)
+    return 0
+
+FINE = (ProcshareError, OverflowError, TypeError, MemoryError, OSError, UnicodeDecodeError)
+PICKLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, ValueError)  # of a damaged one
+
+def attempt(step, tells):
+    try:
+        return step()
+    except FINE as error:
+        if isinstance(error, OSError) and not isinstance(error, ProcshareError) and error.errno not in (27, 12, 28, 22):
+            tells.append(traceback.format_exc())
+    except Exception as error:
+        if not isinstance(error, PICKLE):
+            tells.append(traceback.format_exc())
+
+def change(fd, data, where, how, number):
+    "Do one sort of damage to a file whose contents were *data*."
+    if how == "flip":
+        byte = data[where] if where < len(data) else 0
+        os.pwrite(fd, bytes([byte ^ (1 << number % 8)]), where)
+    elif how == "byte":
+        os.pwrite(fd, bytes([number % 256]), where)
+    elif how == "word":
+        os.pwrite(fd, struct.pack("=Q", number % (1 << 64)), where & ~7)
+    elif how == "half":
+        os.pwrite(fd, struct.pack("=I", number % (1 << 32)), where & ~3)
+
+def spoiled(path, whole, hurts):
+    "A copy that nobody is attached to, cut off if one of the hurts says so."
+    cut = [number for _, _, how, number in hurts if how == "cut"]
+    whole = bytearray(whole)
+    struct.pack_into("=I", whole, FLAGS, 1 | 2 | 4)  # persistent, or attaching would remove it
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(whole[: cut[0] % len(whole)] if cut else whole)
+
+def remove_all_of(pid):
+    "What a process made, and did not remove."
+    for name in os.listdir("/dev/shm"):
+        try:
+            with open(f"/dev/shm/{name}", "rb") as file:
+                head = file.read(FLAGS)
+            if len(head) == FLAGS and struct.unpack_from("=I", head, FLAGS - 4) == (pid,):
+                os.unlink(f"/dev/shm/{name}")
+        except OSError:
+            pass
+
+def apart(*case):
+    "Judge it in a forked process; what it said, or how it died."
+    there, back = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(8)
+        write = lambda what: os.write(back, json.dumps(what).encode() + b"\\n")
+        try:
+            write({"tells": judge(lambda path: write({"path": path}), *case)})
+        except BaseException:
+            write({"tells": [traceback.format_exc()]})
+        os._exit(0)
+    os.close(back)
+    with open(there) as pipe:
+        said = [json.loads(line) for line in pipe]
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for each in said:
+        if "path" in each and os.path.lexists(each["path"]):
+            os.unlink(each["path"])
+    remove_all_of(child)
+    return said[-1]["tells"] if status == 0 else [f"its process ended with {status} ({-signal.SIGALRM}: it hung)"]
+
+# Where the header's fields are, found by what a segment is known to hold.
+probe = SharedCounter(0x1234567890, name=f"bad-probe-{os.getpid()}")
+with open("/dev/shm/" + probe.segment, "rb") as file:
+    probed = file.read()
+ROOT = probed.index(struct.pack("=Q", 0x1234567890))
+FLAGS = probed.index(struct.pack("=I", os.getpid()), 0, 1024) + 4
+HEAP_LOCK = FLAGS + 4 + 8 + 8 + 8 + 8 + 4  # after tracker, handed_at, id, claim and seat_hint
+probe.unlink()
+probe.close()
+"""
+END = """
+for line in sys.stdin:
+    say(json.dumps(apart(*json.loads(line))))
+"""
+
+
+def buffer(offset: int, order: int) -> int:
+    """What a slot says of where one of its records lies."""
+    return offset << 6 | order
+
+
+def tagged(tag: int, rest: int) -> int:
+    """A value's word."""
+    return ~(tag << 48 | rest) & ((1 << 64) - 1)
+
+
+NUMBERS = st.one_of(
+    st.sampled_from([0, 1, 2, 63, 64, 4095, 4096, 8191, 8192, *(1 << n for n in (16, 20, 31, 40, 62, 63))]),
+    st.sampled_from([(1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1]),
+    st.integers(0, (1 << 64) - 1),
+    st.builds(buffer, st.integers(0, 1 << 20), st.integers(0, 63)),
+    st.builds(tagged, st.integers(0xFFF8, 0xFFFF), st.integers(0, 7)),
+)
+
+
+class Victims:
+    """A process whose children are shown the damage, one each.
+
+    Args:
+        program: Defines `judge`.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = BEGIN + program + END
+        self._script: Script | None = None
+
+    def show(self, *damage: Any) -> list[str]:
+        """What went wrong with it: tracebacks of what should not have been raised."""
+        if self._script is None:
+            self._script = Script(self._program)
+        self._script.tell(json.dumps(damage))
+        try:
+            told: list[str] = json.loads(self._script.hear(timeout=15))
+        except AssertionError:
+            self.close()
+            raise
+        return told
+
+    def close(self) -> None:
+        """End it."""
+        if self._script is not None:
+            self._script.__exit__()
+        self._script = None
+
+
+@pytest.fixture(scope="module")
+def victims(request: pytest.FixtureRequest) -> Iterator[Victims]:
+    """Of the test module's own VICTIM, kept for all the tests there."""
+    program: str = request.module.VICTIM
+    kept = Victims(program)
+    yield kept
+    kept.close()
