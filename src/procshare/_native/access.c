@@ -13,6 +13,12 @@ static int refuse(const handle_t *h) {
     return -1;
 }
 
+static int in_the_middle(void) {
+    PyErr_SetString(PyExc_RuntimeError, "the container is in the middle of a change; a finalizer, a signal handler or another "
+                                        "thread cannot join it");
+    return -1;
+}
+
 /* For a call that only reads. It keeps nothing: whoever waits or lets other threads run keeps the segment itself. */
 int access_read(handle_t *h, access_t *a) {
     *a = (access_t){.seg = h->seg};
@@ -37,13 +43,11 @@ int access_write(handle_t *h, access_t *a) {
         if (!guard_usable(h)) return refuse(h);
         a->hold = h->hold;
         a->inside = true;
+        if (a->hold->direct) return in_the_middle();
     } else {
         if ((a->hold = handle_hold(h)) == NULL) return -1;
         a->inside = held_here(a->hold);
-        if (a->inside && a->hold->direct) {
-            PyErr_SetString(PyExc_RuntimeError, "a finalizer changed a container in the middle of a change to it");
-            return -1;
-        }
+        if (a->inside && a->hold->direct) return in_the_middle();
         if (!a->inside && lock_acquire(a->hold, -1) < 0) return -1;
         if (!a->inside && h->seg == NULL) { /* closed while we waited */
             lock_release(a->hold, false);
@@ -87,12 +91,13 @@ PyObject *method_stamp(PyObject *self, PyObject *unused) {
     return PyLong_FromUnsignedLongLong(atomic_load(&container_of(a.seg)->sequence));
 }
 
-/* For a call that changes much as one commit: the stage that it fills, the block's or one of its own. */
-int access_begin_many(access_t *a, stage_t **stage, stage_t **saved) {
+/* For a call that changes much as one commit: the stage that it fills, the block's or one of its own. *steps*: it may fail after
+ * some of them, which must be undone. */
+int access_begin_many(access_t *a, stage_t **stage, stage_t **saved, bool steps) {
     *saved = NULL;
     *stage = a->inside ? a->stage : stage_new(a->seg);
     if (*stage == NULL) return -1;
-    return a->inside && (*saved = stage_copy(*stage)) == NULL ? -1 : 0;
+    return steps && a->inside && (*saved = stage_copy(*stage)) == NULL ? -1 : 0;
 }
 
 static int commit(seg_t *seg, stage_t *stage) {

@@ -99,7 +99,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     struct stat here, there;
     snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
-    if (is_container(h->kind)) links_release_file(name); /* what it keeps goes with it */
+    if (is_container(h->kind)) container_end_file(name); /* what it keeps goes with it */
     if (unlink(path) < 0) return false;
     segment_unregister(&h->tracker, name);
     return true;

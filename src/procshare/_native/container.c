@@ -34,7 +34,8 @@
 #define PAGE 4096ull
 #define TOP (1ull << 44) /* extents are named by 32 bits of page */
 #define LARGEST_STEP (4ull << 20)
-#define MOST_EXTENTS (1 + MAX_SEGMENTS + MAX_ARENAS)
+#define MOST_EXTENTS (2 + MAX_SEGMENTS + MAX_ARENAS)
+#define SPARE_ORDER 13
 
 typedef struct {
     uint64_t start, end;
@@ -66,6 +67,7 @@ static unsigned ranges(const generation_t *g, range_t *out) {
     unsigned n = 0;
     if (g == NULL) return 0;
     if (g->index_order > 0) out[n++] = range(g->index, g->index_order);
+    if (g->spare > 0) out[n++] = range(g->spare, SPARE_ORDER);
     for (unsigned s = 0; s < g->segments && s < MAX_SEGMENTS; s++) out[n++] = range(g->table[s], segment_order(s));
     for (unsigned a = 0; a < g->arenas && a < MAX_ARENAS; a++) out[n++] = range(g->arena[a], g->arena_order[a]);
     return n;
@@ -95,6 +97,12 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
     return at;
 }
 
+/* What was had of a reservation that failed goes back. */
+static void unback(seg_t *seg, uint64_t offset, uint64_t length) {
+    if (segment_fd(seg) >= 0)
+        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
 /* See that the first *want* bytes of an extent have memory, and some more where there is. */
 static int back(seg_t *seg, uint64_t offset, _Atomic uint64_t *reserved, uint64_t want, uint64_t length, uint64_t total) {
     uint64_t have = get(reserved), step = (total / 8 + PAGE - 1) & ~(PAGE - 1);
@@ -104,10 +112,11 @@ static int back(seg_t *seg, uint64_t offset, _Atomic uint64_t *reserved, uint64_
     uint64_t wish = have + step > want ? have + step : want;
     if (wish > length) wish = length;
     if (segment_reserve(seg, offset + have, wish - have) < 0) {
+        unback(seg, offset + have, wish - have);
         if (wish == want || !PyErr_ExceptionMatches(PyExc_MemoryError)) return -1;
         PyErr_Clear();
         wish = want;
-        if (segment_reserve(seg, offset + have, wish - have) < 0) return -1;
+        if (segment_reserve(seg, offset + have, wish - have) < 0) return unback(seg, offset + have, wish - have), -1;
     }
     FAULT(container_reserved);
     void *at = wish - have > PAGE ? segment_at(seg, offset + have, wish - have) : NULL;
@@ -125,7 +134,7 @@ static int by_start(const void *a, const void *b) {
 }
 
 /* Give back the memory of everything that the current generation does not name. */
-static void punch_gaps(seg_t *seg) {
+void punch_gaps(seg_t *seg) {
     range_t used[MOST_EXTENTS];
     unsigned n = ranges(current(seg), used);
     struct stat st;
@@ -163,6 +172,15 @@ int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, 
     return 0;
 }
 
+/* Two pages that are kept for the day when there are no others. */
+int container_add_spare(seg_t *seg, generation_t *g, const generation_t *other) {
+    if (g->spare != 0) return 0;
+    uint64_t at = place(seg, g, other, SPARE_ORDER);
+    if (at == 0 || segment_reserve(seg, at, 1ull << SPARE_ORDER) < 0) return -1;
+    g->spare = (uint32_t)(at / PAGE);
+    return 0;
+}
+
 /* See that the table has this many elements, with memory. */
 int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint64_t elements) {
     unsigned shift = shift_of(seg), first = EXTENT_ORDER - shift;
@@ -187,6 +205,7 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
     if (n == 0 || get(&g->arena_used) + need > 1ull << (g->arena_order[n - 1] & 63)) {
         unsigned order = n == 0 ? EXTENT_ORDER : g->arena_order[n - 1] + (n > 3);
         while (order < 44 && 1ull << order < need) order++;
+        if (n == 4 && !is_list(seg) && container_add_spare(seg, g, other) < 0) return 0;
         if (n == MAX_ARENAS) return raise_out_of_memory(seg->name, need, shm_free_bytes()), 0;
         uint64_t at = place(seg, g, other, order);
         if (at == 0) return 0;
@@ -253,6 +272,7 @@ geometry_t *container_look(seg_t *seg) {
         if (number == 0) break;
         new.generation = number;
         if (number == seg->geometry->generation) { /* it has only grown */
+            new.wait = seg->geometry->wait;
             new.head = seg->geometry->head;
             new.tail = seg->geometry->tail;
             new.seen = seg->geometry->seen;
@@ -299,6 +319,7 @@ void container_start_generation(seg_t *seg, generation_t *new, bool share_table,
     if (share_table) {
         put(&new->span, get(&old->span));
         put(&new->count, get(&old->count));
+        new->spare = old->spare;
         put(&new->table_reserved, get(&old->table_reserved));
         memcpy(new->table, old->table, sizeof new->table);
         new->segments = old->segments;

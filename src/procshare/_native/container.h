@@ -14,6 +14,7 @@ typedef struct geometry {
     char *table[MAX_SEGMENTS]; /* so biased that element i of segment s is at table[s] + i * size */
     uint64_t capacity;         /* elements in the segments that are known */
     unsigned shift, first;     /* log2 of an element's size, and of how many segment 0 has */
+    uint64_t wait;             /* after compacting failed: so many changes are let go by before it is tried again */
     uint64_t head, tail, seen; /* of a map, where popitem() need not look: entries below head, and those from tail to seen, are dead */
 } geometry_t;
 
@@ -60,6 +61,12 @@ void container_recover(seg_t *seg);
 void *container_corrupt(seg_t *seg);
 uint64_t container_elements(const generation_t *g, unsigned shift);
 void container_abandon(seg_t *seg);
+void punch_gaps(seg_t *seg);
+int container_add_spare(seg_t *seg, generation_t *g, const generation_t *other);
+
+/* reclaim.c */
+void container_trim(seg_t *seg, uint64_t elements);
+uint64_t container_reclaim(seg_t *seg);
 
 /* The record at *offset*: where its bytes are, and its tag and length; NULL, without an exception: none can be there. */
 static inline const char *record_at(seg_t *seg, uint64_t offset, uint8_t *tag, uint64_t *length) {
@@ -225,7 +232,7 @@ int access_read(handle_t *h, access_t *a);
 int access_write(handle_t *h, access_t *a);
 int access_end(access_t *a, int done);
 int access_stage(access_t *a);
-int access_begin_many(access_t *a, stage_t **stage, stage_t **saved);
+int access_begin_many(access_t *a, stage_t **stage, stage_t **saved, bool steps);
 int access_end_many(access_t *a, stage_t *stage, stage_t *saved, int done);
 bool guard_usable(const handle_t *h);
 PyObject *method_stamp(PyObject *self, PyObject *unused);
@@ -244,6 +251,7 @@ void copies_free(copies_t *copies);
 /* transaction.c */
 int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending);
 void transaction_finish(seg_t *seg);
+void transaction_tell(seg_t *seg);
 int transaction_settle_others(seg_t *seg, const redo_t *redo);
 PyObject *transaction_make(PyObject *containers, PyObject *timeout, bool single);
 PyObject *method_block(PyObject *self, PyObject *args, PyObject *kwargs);
@@ -260,7 +268,7 @@ PyObject *links_claim(seg_t *seg, PyObject *handles);
 void links_drop(seg_t *seg);
 void links_compare(seg_t *seg, const generation_t *old);
 void links_release(seg_t *seg, int depth);
-void links_release_file(const char *name);
+void container_end_file(const char *name);
 void links_untrack(seg_t *seg, int depth);
 uint64_t links_length(const char *bytes, uint64_t length);
 

@@ -3,7 +3,8 @@
  *   copy of an entry:  | word | key length, 7 bytes; key tag | record length, 7 bytes; record tag | key | record |
  *
  * They are taken without the lock, between two looks at `sequence`: if it was even and did not change, and the generation did
- * not either, they are one state that really was. After three attempts they are taken under the lock.
+ * not either, they are one state that really was. After three attempts they are taken under the lock. The generation is looked
+ * at every few entries too, because pages of an old one may be punched, and reading a hole of a tmpfs fills it.
  */
 #include "container.h"
 
@@ -75,7 +76,7 @@ static int take_map(seg_t *seg, copies_t *copies, const stage_t *stage) {
         uint64_t word = atomic_load_explicit(&e->word, memory_order_acquire);
         int done = word == 0 ? 0 : add_entry(seg, copies, e, word, stage);
         if (done < 0) return done;
-        if (i % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
+        if (i % 64 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
     for (uint64_t i = 0; stage != NULL && i < stage->count; i++) {
         const change_t *change = &stage->change[i];
@@ -104,7 +105,7 @@ static int take_list(seg_t *seg, copies_t *copies, const stage_t *stage) {
             int done = add_item(seg, copies, &stage->tail[i - kept], 0, "", 0);
             if (done < 0) return done;
         }
-        if (n % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
+        if (n % 64 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
     return 0;
 }

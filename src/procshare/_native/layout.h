@@ -107,7 +107,7 @@ typedef struct {
 
 /* ---- records ---- */
 
-enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BIGINT, RECORD_KEY, RECORD_REDO };
+enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BIGINT, RECORD_KEY, RECORD_REDO, RECORD_FREE };
 
 #define RECORD_LINKED 0x80 /* before the bytes: the names of the handles in it, see links.c */
 
@@ -132,6 +132,7 @@ typedef struct {
     _Atomic uint64_t linked;            /* records with handles, ever */
     _Atomic uint64_t dropped;           /* those that no word names any more */
     uint32_t index;
+    uint32_t spare; /* of a large map: two pages, so that clear() needs no memory; 0: none */
     uint32_t table[MAX_SEGMENTS];
     uint32_t arena[MAX_ARENAS];
     uint8_t arena_order[MAX_ARENAS];

@@ -231,10 +231,14 @@ void links_release(seg_t *seg, int depth) {
     if (depth < DEEPEST) each_link(seg, current(seg), drop, &dropping);
 }
 
-void links_release_file(const char *name) {
+/* The same for one that nobody is attached to. */
+void container_end_file(const char *name) {
     seg_t *seg = segment_peek(name);
     if (seg == NULL) return;
-    if (is_container(seg->kind)) links_release(seg, 0);
+    if (is_container(seg->kind)) {
+        transaction_tell(seg);
+        links_release(seg, 0);
+    }
     segment_discard(seg);
 }
 

@@ -5,12 +5,19 @@
  *
  * One store changes it: of a word (replace), or of the span (append and extend, whose words are written behind its end first;
  * pop at either end). Whatever else there is, insert, delete, reverse, is a redo of many words (redo.c). A
- * reader loads span, word, and span again: a word that lies outside the second span may be one that is not
- * appended yet in the place of one that was popped, so it is not believed.
+ * reader loads span, word, span and word again. The index must still mean this position, or it is another's word that was
+ * read; and the word must still be the same, or it may be one that was being appended in the place of one that was popped.
  *
  * Deaths. Words behind the span are nobody's. After the one store nothing is left to do but to count (`live`).
  */
 #include "container.h"
+
+/* Whether *index* means the same position in both spans. */
+static bool same_place(uint64_t span, uint64_t after, int64_t index, uint64_t i) {
+    if (LIKELY(span == after)) return true;
+    if (index >= 0) return span_start(after) == span_start(span) && i < span_length(after);
+    return span_start(after) + span_length(after) == span_start(span) + span_length(span) && (uint64_t)-index <= span_length(after);
+}
 
 /* 1 and the word at *index*, which may be negative; 0 there is none; -1 exception. */
 int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation) {
@@ -39,10 +46,12 @@ int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation) {
         if (UNLIKELY(pending != 0) && redo_look(seg, pending, position, word) < 0) continue;
         atomic_thread_fence(memory_order_acquire);
         if (UNLIKELY(get(&c->pending) != pending || get(&c->generation) != *generation)) continue;
-        uint64_t after = get(&now->span);
-        if (LIKELY(pending != 0 || after == span || position - span_start(after) < span_length(after))) {
-            if (*word != 0) return 1;
-            break;
+        if (UNLIKELY(pending != 0)) return 1;
+        uint64_t after = atomic_load_explicit(&now->span, memory_order_acquire);
+        if (UNLIKELY(!same_place(span, after, index, (uint64_t)i))) continue;
+        if (LIKELY(atomic_load_explicit(word_at(g, position), memory_order_acquire) == *word)) {
+            if (LIKELY(*word != 0)) return 1;
+            if (tries > 1000) break;
         }
     }
     return container_corrupt(seg), -1;
@@ -64,7 +73,8 @@ static int compact(seg_t *seg, uint64_t extra, bool records) {
     geometry_t *g = geometry(seg), new_g = {0};
     if (g == NULL) return -1;
     generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
-    uint64_t start = span_start(get(&old->span)), length = span_length(get(&old->span));
+    uint64_t span = get(&old->span), start = span_start(span), length = span_length(span);
+    if (start + length > g->capacity) return container_corrupt(seg), -1;
     container_start_generation(seg, new, false, !records);
     int done = container_ready(seg, new, old, length + extra > 0 ? length + extra : 1);
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
@@ -90,7 +100,10 @@ int list_make_room(seg_t *seg, uint64_t words) {
     if (UNLIKELY(start > length + 512) && compact(seg, words, false) < 0) return -1;
     now = current(seg);
     uint64_t end = span_start(get(&now->span)) + length;
-    if (container_ready(seg, now, NULL, end + words) < 0) return -1;
+    if (container_ready(seg, now, NULL, end + words) < 0) {
+        container_trim(seg, end);
+        return -1;
+    }
     return geometry(seg) == NULL ? -1 : 0;
 }
 
@@ -142,5 +155,9 @@ void list_tidy(seg_t *seg) {
     bool words = span_start(span) > length + 512 || (room > 2048 && length < room / 8);
     bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384 || get(&now->dropped) > 16 + length / 4;
     if (LIKELY(!words && !records)) return;
-    if (compact(seg, 0, records) < 0) PyErr_Clear();
+    if (seg->geometry->wait > 0 && --seg->geometry->wait > 0) return;
+    for (int tries = 0; tries < 2 && compact(seg, 0, records) < 0; tries++) {
+        PyErr_Clear();
+        if (container_reclaim(seg) == 0 || tries == 1) seg->geometry->wait = 256 + length / 4, tries = 2;
+    }
 }

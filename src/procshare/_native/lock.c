@@ -108,11 +108,10 @@ int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot);
     if (got >= 0 && slot != NULL) slot_recover(slot);
-    if (got == 1 && slot != NULL && seg->kind >= KIND_DICT) container_recover(seg);
     segment_unref(seg);
     if (got < 0) return -1;
     FAULT(lock_recovered);
-    return 0;
+    return got;
 }
 
 void lock_word_release(_Atomic uint32_t *word) {
@@ -169,7 +168,8 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     }
     seg_t *seg = hold->seg;
     segment_ref(seg); /* before the wait: the handle may be closed in it, and the hold would go with the segment */
-    if (lock_word_acquire(seg, &hold->slot->lock, timeout, hold->slot) < 0) {
+    int got = lock_word_acquire(seg, &hold->slot->lock, timeout, hold->slot);
+    if (got < 0) {
         segment_unref(seg);
         return -1;
     }
@@ -182,6 +182,11 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     hold->stage = NULL;
     hold->direct = false;
     enlist(hold);
+    if (UNLIKELY(got == 1) && seg->kind >= KIND_DICT) {
+        hold->direct = true; /* nobody joins this */
+        container_recover(seg);
+        hold->direct = false;
+    }
     return 0;
 }
 

@@ -17,6 +17,8 @@
  */
 #include "container.h"
 
+#define LARGE_INDEX 16 /* log2 of the bytes up to which it is no matter that clear() needs two new pages */
+
 typedef struct {
     uint64_t number, word; /* of the live entry, if *live* */
     uint64_t free, dead;   /* slots: the first empty one, and the first that leads to a dead entry of this key */
@@ -177,8 +179,10 @@ static int rebuild(seg_t *seg, uint64_t extra, bool compact) {
     if (g == NULL) return -1;
     generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
     uint64_t used = get(&old->span), keep = compact ? get(&old->count) : used;
+    if (keep > used) return container_corrupt(seg), -1;
     container_start_generation(seg, new, !compact, !compact);
     int done = container_add_index(seg, new, old, index_order(keep + extra, compact ? 4 : 3));
+    if (done == 0 && new->index_order > LARGE_INDEX) done = container_add_spare(seg, new, old);
     if (done == 0 && compact) done = container_ready(seg, new, old, keep + extra);
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
     if (done == 0 && !compact) {
@@ -209,7 +213,10 @@ int map_make_room(seg_t *seg, uint64_t entries) {
     }
     uint64_t room = get(&now->table_reserved) >> 5, segments = now->segments;
     if (LIKELY(used + entries <= (segments < 2 ? 0 : 1ull << (7 + segments - 2)) + room)) return 0;
-    if (container_ready(seg, now, NULL, used + entries) < 0) return -1;
+    if (container_ready(seg, now, NULL, used + entries) < 0) {
+        container_trim(seg, used);
+        return -1;
+    }
     return map_geometry(seg) == NULL ? -1 : 0;
 }
 
@@ -285,6 +292,7 @@ int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
     commit_begin(seg);
     map_set_word(seg, number, word);
     commit_end(seg);
+    if (UNLIKELY(spot.live && tagged_is_record((int64_t)spot.word))) map_tidy(seg);
     return !spot.live;
 }
 
@@ -296,6 +304,16 @@ int map_empty(seg_t *seg) {
     container_start_generation(seg, new, false, false);
     int done = container_add_index(seg, new, old, EXTENT_ORDER);
     if (done == 0) done = container_ready(seg, new, old, 1);
+    if (done < 0 && old->spare != 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        container_start_generation(seg, new, false, false);
+        new->index = old->spare;
+        new->index_order = EXTENT_ORDER;
+        new->table[0] = old->spare + 1;
+        new->segments = 1;
+        put(&new->table_reserved, 1u << EXTENT_ORDER);
+        done = 0;
+    }
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
     if (done < 0) return container_abandon(seg), -1;
     commit_begin(seg);
@@ -330,5 +348,9 @@ void map_tidy(seg_t *seg) {
     bool entries = get(&now->span) - count > count + 256;
     bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384;
     if (LIKELY(!entries && !records && get(&now->dropped) < 16 + count / 4)) return;
-    if (map_compact(seg, 0) < 0) PyErr_Clear();
+    if (seg->geometry->wait > 0 && --seg->geometry->wait > 0) return;
+    for (int tries = 0; tries < 2 && map_compact(seg, 0) < 0; tries++) {
+        PyErr_Clear();
+        if (container_reclaim(seg) == 0 || tries == 1) seg->geometry->wait = 256 + count / 4, tries = 2;
+    }
 }

@@ -229,14 +229,16 @@ static inline void hold_stage(hold_t *hold, bool dirty) {
     hold->dirty = dirty;
 }
 
-/* Take a lock word: 0, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is repaired. */
+/* Take a lock word: 0, 1 from a dead owner, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is
+ * repaired. */
 static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot) {
     uint32_t free = 0;
+    int got = 0;
     if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)) &&
-        lock_word_acquire_slowly(seg, word, timeout_ns, slot) < 0)
+        (got = lock_word_acquire_slowly(seg, word, timeout_ns, slot)) < 0)
         return -1;
     FAULT(lock_acquired);
-    return 0;
+    return got;
 }
 
 /* stage.c, container.c, links.c, for those that know no containers */

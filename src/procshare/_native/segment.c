@@ -352,7 +352,7 @@ void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
     if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
     if (is_container(seg->kind)) {
-        transaction_finish(seg);
+        transaction_finish(seg); /* who may have to ask it has its answer */
         links_release(seg, 0); /* what it keeps goes with it */
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
@@ -389,6 +389,7 @@ bool segment_in_flight(const seg_t *seg) {
 void segment_leave(seg_t *seg) {
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
         if (seg->holds[i] != NULL && atomic_load(&seg->holds[i]->thread) != 0) lock_abandon(seg->holds[i]);
+    if (is_container(seg->kind)) transaction_finish(seg);
     bool claimed = segment_claimed(seg); /* then it goes when the container that keeps it does */
     if (seg->owner && !claimed) {
         segment_unlink_name(seg);

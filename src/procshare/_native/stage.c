@@ -197,6 +197,7 @@ static int prepare_list(seg_t *seg, stage_t *stage, redo_list_t *list) {
     for (uint64_t i = 0; i < stage->tail_count; i++) {
         uint64_t position = start + stage->kept + i, word;
         if (item_place(seg, &stage->tail[i], &word) < 0) return -1;
+        if (position >= seg->geometry->capacity) return container_corrupt(seg), -1;
         _Atomic uint64_t *at = word_at(seg->geometry, position);
         if (position >= start + length) put(at, word); /* behind the end, where nobody looks */
         else if (get(at) != word && redo_add(list, position, word) < 0) return -1;
@@ -272,10 +273,14 @@ int stage_remove(seg_t *seg, stage_t *stage, uint64_t at, uint64_t count) {
         stage->kept = at;
         return 0;
     }
-    if (stage_unfold(seg, stage, at) < 0) return -1;
+    item_t *gone = PyMem_Malloc((count + 1) * sizeof *gone);
+    if (gone == NULL) return PyErr_NoMemory(), -1;
+    if (stage_unfold(seg, stage, at) < 0) return PyMem_Free(gone), -1;
     item_t *from = stage->tail + (at - stage->kept);
-    for (uint64_t i = 0; i < count; i++) item_clear(&from[i]);
+    move_items(gone, from, count);
     move_items(from, from + count, stage->tail_count - (at - stage->kept) - count);
     stage->tail_count -= count;
+    for (uint64_t i = 0; i < count; i++) item_clear(&gone[i]); /* last, since a handle's end may run anybody's code */
+    PyMem_Free(gone);
     return 0;
 }

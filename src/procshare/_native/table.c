@@ -94,7 +94,6 @@ static int put_item(handle_t *h, PyObject *name, PyObject *value) {
     int fresh = access_write(h, &a) < 0 ? -1 : 0;
     if (fresh == 0) {
         fresh = assign(&a, &key, &item);
-        if (fresh == 0 && item.record != NULL && !a.inside) map_tidy(a.seg);
         access_end(&a, fresh < 0 ? -1 : 1);
     }
     if (UNLIKELY(item.record != NULL)) item_clear(&item);
@@ -417,7 +416,7 @@ static int change_all(handle_t *h, bool empty, ready_t *set, Py_ssize_t count, r
     access_t a;
     if (access_write(h, &a) < 0) return -1;
     stage_t *saved = NULL, *stage;
-    int done = access_begin_many(&a, &stage, &saved);
+    int done = access_begin_many(&a, &stage, &saved, count + drops > 1);
     if (done == 0 && empty) done = stage_clear(a.seg, stage);
     for (Py_ssize_t i = 0; i < count && done == 0; i++) {
         done = stage_set(a.seg, stage, &set[i].key, &set[i].item);

@@ -92,8 +92,9 @@ int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending) {
 static int settle_other(const char *name, const redo_t *redo) {
     seg_t *seg = mapped(name);
     if (seg != NULL) segment_ref(seg);
-    else if ((seg = segment_attach(name)) == NULL) { /* it is gone, and with it what it had to do */
-        PyErr_Clear();
+    else if ((seg = segment_attach(name)) == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_FileNotFoundError)) return -1; /* it may yet be there */
+        PyErr_Clear(); /* it is gone, and with it what it had to do */
         return 0;
     }
     uint64_t count;
@@ -123,22 +124,46 @@ int transaction_settle_others(seg_t *seg, const redo_t *redo) {
     return 0;
 }
 
-/* Before a container is destroyed: who may have to ask it has its answer. */
+/* A container that may be the first of a committed transaction is about to go: tell the others that it is committed. */
+void transaction_tell(seg_t *seg) {
+    container_t *c = container_of(seg);
+    uint64_t pending = atomic_load(&c->pending), count;
+    const redo_t *redo = (pending & 3) == REDO_COMMITTED ? redo_at(seg, pending, &count) : NULL;
+    char name[NAME_ROOM];
+    if (redo == NULL || redo->first == 0) return;
+    const char *end, *at = names_of(seg, pending, &end);
+    while (next_name(&at, end, name) != NULL) {
+        if (strcmp(name, seg->name) == 0) continue;
+        seg_t *other = mapped(name), *peeked = other ? NULL : segment_peek(name);
+        if (other == NULL && (other = peeked) == NULL) continue;
+        uint64_t theirs = is_container(other->kind) ? atomic_load(&container_of(other)->pending) : 0;
+        const redo_t *there = (theirs & 3) == REDO_PREPARED ? redo_at(other, theirs, &count) : NULL;
+        if (there != NULL && there->first == redo->first && there->transaction == redo->transaction)
+            atomic_compare_exchange_strong(&container_of(other)->pending, &theirs, (theirs & ~3ull) | REDO_COMMITTED);
+        if (peeked != NULL) segment_discard(peeked);
+    }
+}
+
+/* Before a process leaves a container, while it has its seat: what the dead left unfinished is finished. */
 void transaction_finish(seg_t *seg) {
-    if (get(&container_of(seg)->pending) == 0 || seg->token == 0 || container_prepare(seg) < 0) return;
-    hold_t *hold = hold_of(seg, 0);
+    if (LIKELY(get(&container_of(seg)->pending) == 0) || container_prepare(seg) < 0) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    hold_t *hold = seg->token == 0 ? NULL : hold_of(seg, 0);
     seg->handles++; /* who waits for a lock needs a seat */
     if (hold != NULL && !held_here(hold) && lock_acquire(hold, SLICE_NS) == 0) {
         redo_settle(seg);
         lock_release(hold, true);
     }
     seg->handles--;
+    transaction_tell(seg);
     PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 }
 
 /* ---- the block ---- */
 
-enum { FRESH, OPEN, DEAD };
+enum { FRESH, OPEN, LEAVING, DEAD };
 
 typedef struct {
     handle_t *handle, *guard;
@@ -327,6 +352,8 @@ static PyObject *enter(PyObject *op, PyObject *unused) {
     if (self->state != FRESH || self->epoch != process.epoch) return guard_dead();
     if (self->held > 0 || self->guards != NULL) return guard_dead();
     int done = make_guards(self);
+    for (Py_ssize_t i = 0; i < self->count && done == 0; i++) /* Python ran meanwhile */
+        if (self->members[i].handle->seg == NULL) raise_closed(), done = -1;
     if (done == 0 && self->count > 1) qsort(self->members, (size_t)self->count, sizeof *self->members, by_inode);
     int64_t until = now_ns() + self->timeout;
     for (Py_ssize_t i = 0; i < self->count && done == 0; i++) done = begin_member(self, &self->members[i], until);
@@ -421,6 +448,7 @@ static PyObject *leave(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     if (self->state != OPEN) return guard_dead();
     for (Py_ssize_t i = 0; i < self->held; i++) whole = whole && goes_on(self, &self->members[i]);
     int done = 0;
+    self->state = LEAVING;
     seg_t **pinned = PyMem_Calloc((size_t)self->held + 1, sizeof *pinned);
     if (pinned == NULL) whole = false, PyErr_NoMemory(), done = -1;
     Py_ssize_t n = whole ? self->held : 0; /* else it was ended by close(), or belongs to the parent process */

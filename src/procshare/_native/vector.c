@@ -96,10 +96,13 @@ static int set_direct(seg_t *seg, int64_t index, const item_t *item) {
     int64_t length = (int64_t)span_length(span), i = index < 0 ? index + length : index;
     if (i < 0 || i >= length) return out_of_range("list assignment index out of range"), -1;
     if (item_place(seg, item, &word) < 0 || container_look(seg) == NULL) return -1;
+    uint64_t position = span_start(span) + (uint64_t)i;
+    if (position >= seg->geometry->capacity) return container_corrupt(seg), -1;
+    bool garbage = tagged_is_record((int64_t)get(word_at(seg->geometry, position)));
     commit_begin(seg);
-    list_set_word(seg, span_start(span) + (uint64_t)i, word);
+    list_set_word(seg, position, word);
     commit_end(seg);
-    if (item->record != NULL) list_tidy(seg);
+    if (UNLIKELY(garbage)) list_tidy(seg);
     return 1;
 }
 
@@ -130,7 +133,8 @@ static int extend_direct(seg_t *seg, const item_t *items, uint64_t count) {
     uint64_t span = get(&current(seg)->span), end = span_start(span) + span_length(span);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t word;
-        if (item_place(seg, &items[i], &word) < 0) return -1;
+        if (item_place(seg, &items[i], &word) < 0) return container_trim(seg, end), -1;
+        if (end + i >= seg->geometry->capacity) return container_corrupt(seg), -1;
         put(word_at(seg->geometry, end + i), word);
     }
     FAULT(list_written);
@@ -214,17 +218,19 @@ static int edit_extended(access_t *a, stage_t *stage, const edit_t *edit, Py_ssi
         for (Py_ssize_t i = 0; i < n; i++) {
             item_t *to = &tail[start + i * step - lowest], old = *to;
             *to = edit->items[i];
-            edit->items[i] = (item_t){0};
-            item_clear(&old);
+            edit->items[i] = old; /* the caller clears it, when all is done */
         }
         return 0;
     }
-    Py_ssize_t rest = (Py_ssize_t)(stage->tail_count - ((uint64_t)lowest - stage->kept)), kept = 0;
+    item_t *gone = PyMem_Malloc((size_t)n * sizeof *gone);
+    if (gone == NULL) return PyErr_NoMemory(), -1;
+    Py_ssize_t rest = (Py_ssize_t)(stage->tail_count - ((uint64_t)lowest - stage->kept)), kept = 0, removed = 0;
     for (Py_ssize_t i = 0; i < rest; i++) {
-        if (i % stride == 0 && i / stride < n) item_clear(&tail[i]);
+        if (i % stride == 0 && removed < n) gone[removed++] = tail[i];
         else tail[kept++] = tail[i];
     }
-    stage->tail_count -= (uint64_t)n;
+    stage->tail_count -= (uint64_t)removed;
+    items_free(gone, removed);
     return 0;
 }
 
@@ -250,7 +256,7 @@ static int edit_list(handle_t *h, const edit_t *edit) {
     access_t a;
     stage_t *stage, *saved;
     if (access_write(h, &a) < 0) return -1;
-    int done = access_begin_many(&a, &stage, &saved);
+    int done = access_begin_many(&a, &stage, &saved, false);
     if (done == 0) done = edit->slice ? edit_slice(&a, stage, edit) : edit_index(&a, stage, edit);
     return access_end_many(&a, stage, saved, done);
 }
@@ -316,7 +322,7 @@ static PyObject *pop(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
         done = access_end(&a, pop_end(a.seg, span, i == 0 && length > 1, &copy));
     } else {
         stage_t *stage, *saved;
-        done = access_begin_many(&a, &stage, &saved);
+        done = access_begin_many(&a, &stage, &saved, false);
         if (done == 0) done = stage_unfold(a.seg, stage, (uint64_t)i);
         if (done == 0) {
             const item_t *item = &stage->tail[(uint64_t)i - stage->kept];
@@ -362,7 +368,7 @@ static PyObject *clear(PyObject *self, PyObject *unused) {
     access_t a;
     stage_t *stage, *saved;
     if (access_write((handle_t *)self, &a) < 0) return NULL;
-    int done = access_begin_many(&a, &stage, &saved);
+    int done = access_begin_many(&a, &stage, &saved, false);
     if (done == 0) done = stage_clear(a.seg, stage);
     if (access_end_many(&a, stage, saved, done) < 0) return NULL;
     Py_RETURN_NONE;
