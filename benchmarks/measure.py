@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 ROUNDS = 15
 
 
 @dataclass
 class Row:
-    """One line of a benchmark: ours, the standard library's, and what the same costs without sharing (the floor)."""
+    """One line of a benchmark: ours, the standard library's, what the same costs without sharing (the floor), others'.
+
+    All in seconds, unless *unit* says otherwise.
+    """
 
     what: str
     ours: float
@@ -29,6 +32,10 @@ class Row:
     over_floor: float | None
     """How many times the cost of the floor."""
     target: str = ""
+    peers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Other libraries: what the same takes there, and how many times as fast we are."""
+    unit: str = "s"
+    """Else "B" for bytes, or "x" for how many times as much."""
 
 
 def compare(
@@ -37,23 +44,26 @@ def compare(
     stdlib: Callable[[], float] | None = None,
     floor: Callable[[], float] | None = None,
     *,
+    peers: Mapping[str, Callable[[], float]] | None = None,
     rounds: int = ROUNDS,
     target: str = "",
 ) -> Row:
     """Run them in turn; each returns seconds for one operation."""
-    seen: list[tuple[float, float | None, float | None]] = []
-    for _ in range(rounds + 1):
-        seen.append((ours(), stdlib() if stdlib else None, floor() if floor else None))
+    sides = {"ours": ours, "stdlib": stdlib, "floor": floor, **(peers or {})}
+    actions = {side: action for side, action in sides.items() if action}
+    seen = [{side: action() for side, action in actions.items()} for _ in range(rounds + 1)]
     del seen[0]  # a warm-up
-    middle = statistics.median
+    median = {side: statistics.median(each[side] for each in seen) for side in actions}
+    faster = {side: statistics.median(each[side] / each["ours"] for each in seen) for side in actions}
     return Row(
         what,
-        middle(mine for mine, _, _ in seen),
-        middle(other for _, other, _ in seen if other is not None) if stdlib else None,
-        middle(least for _, _, least in seen if least is not None) if floor else None,
-        middle(other / mine for mine, other, _ in seen if other is not None) if stdlib else None,
-        middle(mine / least for mine, _, least in seen if least is not None) if floor else None,
+        median["ours"],
+        median.get("stdlib"),
+        median.get("floor"),
+        faster.get("stdlib"),
+        statistics.median(each["ours"] / each["floor"] for each in seen) if floor else None,
         target,
+        {peer: (median[peer], faster[peer]) for peer in peers or {}},
     )
 
 
@@ -67,6 +77,13 @@ def loop(body: str, repeats: int, **names: object) -> Callable[[], float]:
     exec(compile(source, "<benchmark>", "exec"), space)  # a call for each turn would cost more than what is measured
     turns = range(repeats)
     return lambda: space["run"](*names.values(), time.perf_counter, turns) / repeats
+
+
+def each(body: str, keys: Sequence[object], passes: int, **names: object) -> Callable[[], float]:
+    """The same for `for k in keys: <body>`, so many times over; seconds for one key."""
+    inner = "".join(f"\n    {line}" for line in body.splitlines())
+    run = loop(f"for k in keys:{inner}", passes, keys=keys, **names)
+    return lambda: run() / len(keys)
 
 
 def timed(action: Callable[[], object], repeats: int = 1) -> Callable[[], float]:

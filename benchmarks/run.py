@@ -1,6 +1,7 @@
-"""Every benchmark, as one table: `make bench`, or `python benchmarks/run.py [words] [contention] [arrays] [imports]`.
+"""Every benchmark, as one table: `make bench`, or some: `python benchmarks/run.py words containers`.
 
-Each figure is measured beside the standard library's and beside its floor, in turn, in the same run.
+Each figure is measured beside the standard library's and beside its floor, in turn, in the same run; containers also
+beside other libraries, where they are installed.
 """
 
 from __future__ import annotations
@@ -11,35 +12,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from measure import Row
 
-GROUPS = {"words": "words", "contention": "contention", "arrays": "arrays", "imports": "import_time"}
+GROUPS = {
+    "words": "words",
+    "contention": "contention",
+    "arrays": "arrays",
+    "containers": "containers",
+    "sizes": "container_sizes",
+    "imports": "import_time",
+}
 
 
 def show(rows: list[Row]) -> None:
-    """Print the table."""
+    """Print the table, with a column for each library that some row has."""
     table = Table(title=f"Python {platform.python_version()}, {platform.machine()}; medians, loop included")
-    for column in ("operation", "procshare", "stdlib", "times as fast", "floor", "times the floor", "target"):
-        table.add_column(column, justify="left" if column in ("operation", "target") else "right")
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
+    others = (f"{peer}\n(times as fast)" for peer in peers)
+    for column in (
+        "operation",
+        "procshare",
+        "stdlib",
+        "times\nas fast",
+        "floor",
+        "times\nthe floor",
+        *others,
+        "target",
+    ):
+        table.add_column(column, justify="left" if column in ("operation", "target") else "right", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.what,
-            _seconds(row.ours),
-            _seconds(row.stdlib),
+            escape(row.what),
+            _figure(row.ours, row.unit),
+            _figure(row.stdlib, row.unit),
             _ratio(row.faster),
-            _seconds(row.floor),
+            _figure(row.floor, row.unit),
             _ratio(row.over_floor),
+            *(_peer(row, peer) for peer in peers),
             row.target,
         )
-    Console(width=140).print(table)
+    Console(width=150 + 18 * len(peers)).print(table)
 
 
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
+def _peer(row: Row, peer: str) -> str:
+    if peer not in row.peers:
         return ""
+    figure, faster = row.peers[peer]
+    return f"{_figure(figure, row.unit)} ({_ratio(faster)})"
+
+
+def _figure(figure: float | None, unit: str) -> str:
+    if figure is None:
+        return ""
+    if unit == "s":
+        return _seconds(figure)
+    return f"{figure:,.0f} B" if unit == "B" else f"{figure:.2f} x"
+
+
+def _seconds(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 if not native_built():  # what is left are the tests of the standard library's backend, and of all that needs no backend
-    _OF_CONTAINERS = "containers_concurrent containers_deaths"
+    _OF_CONTAINERS = "containers_concurrent containers_deaths containers_histories"
     _OF_THE_CORE = "bad_bytes deaths docs examples forks full_memory leaks lifetimes locks mutation names properties"
     collect_ignore = [f"test_{topic}.py" for topic in f"{_OF_THE_CORE} {_OF_CONTAINERS}".split()]
 

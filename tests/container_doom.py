@@ -68,7 +68,8 @@ class Nested(list[Any]):
 
 def bare(value: Any) -> Any:
     """A value, or what a model has for it."""
-    return Nested(value.value) if isinstance(value, SharedList) else value
+    held = getattr(value, "value", None)  # of a handle
+    return value if held is None else Nested(held)
 
 
 def alike(containers: list[Any], models: list[Any]) -> bool:
@@ -79,9 +80,9 @@ def alike(containers: list[Any], models: list[Any]) -> bool:
 def contents(container: Any) -> Any:
     """What a container, or its model, holds."""
     held = plain(container)
-    if isinstance(held, dict):
-        return {key: bare(each) for key, each in held.items()}  # pyright: ignore[reportUnknownVariableType]
-    return [bare(each) for each in held] if isinstance(held, list) else held
+    if hasattr(held, "items"):
+        return {key: bare(each) for key, each in held.items()}
+    return [bare(each) for each in held] if hasattr(held, "append") else held
 
 
 Job = tuple[str, int, bytes]  # an action's name, how many of its steps are done, and its containers as a pickle

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    Place = tuple[int, frozenset[int], Hashable]
+    Place = tuple[tuple[int, ...], Hashable]
     Step = Callable[[Any, str, Any], tuple[Hashable, Any]]
 
 MISSING = "missing"
@@ -35,43 +35,39 @@ def linearizable(history: Iterable[Call], state: Hashable, step: Step) -> bool:
         state: What it holds at first.
         step: From a state, an op and its argument to the next state and the result.
     """
-    calls = sorted(history)
-    # A place in the search: how many of the first calls are all in the order, which later ones are, and the state.
-    places: list[Place] = [(0, frozenset(), state)]
+    chains = split(sorted(history))
+    end = tuple(map(len, chains))
+    # A place in the search: how many calls of each chain are in the order, and the state after them.
+    places: list[Place] = [((0,) * len(chains), state)]
     seen: set[Place] = set(places)
     while places:
-        first, later, now = places.pop()
-        if first == len(calls):
+        done, now = places.pop()
+        if done == end:
             return True
-        for each in candidates(calls, first, later):
-            after, result = step(now, calls[each].op, calls[each].arg)
-            if result == calls[each].result:
-                place = (*advanced(first, later | {each}), after)
+        ahead = {which: chains[which][count] for which, count in enumerate(done) if count < end[which]}
+        earliest = min(call.end for call in ahead.values())
+        for which, call in ahead.items():
+            if call.start > earliest:
+                continue  # another had ended when it began
+            after, result = step(now, call.op, call.arg)
+            if result == call.result:
+                place: Place = ((*done[:which], done[which] + 1, *done[which + 1 :]), after)
                 if place not in seen:
                     seen.add(place)
                     places.append(place)
     return False
 
 
-def candidates(calls: list[Call], first: int, later: frozenset[int]) -> list[int]:
-    """Which calls can be next: those that began before any that is left had ended."""
-    found: list[int] = []
-    earliest = calls[first].end
-    for each in range(first, len(calls)):
-        if calls[each].start > earliest:
-            break
-        if each not in later:
-            found.append(each)
-            earliest = min(earliest, calls[each].end)
-    return found
-
-
-def advanced(first: int, done: frozenset[int]) -> tuple[int, frozenset[int]]:
-    """The same set of calls, with its gapless beginning counted."""
-    while first in done:
-        done -= {first}
-        first += 1
-    return first, done
+def split(calls: list[Call]) -> list[list[Call]]:
+    """The calls in chains, in each of which one had ended when the next began: as many as there were at a time."""
+    chains: list[list[Call]] = []
+    for call in calls:
+        free = next((chain for chain in chains if chain[-1].end < call.start), None)
+        if free is None:
+            chains.append([call])
+        else:
+            free.append(call)
+    return chains
 
 
 def item(state: Any, op: str, arg: Any) -> tuple[Hashable, Any]:

@@ -65,5 +65,5 @@ def wrapper() -> tuple[str, ...]:
 def in_16_mib(source: str, wrapper: tuple[str, ...]) -> Ended:
     """Run a program where /dev/shm has 16 MiB; it must end in order and leave nothing."""
     ended = run(f"{HELPERS}\n{source}\n{END}", wrapper=wrapper)
-    assert ended == (0, ended.out, ""), ended.err
+    assert ended == (0, ended.out, ""), f"it ended with {ended.code}; stderr:\n{ended.err}"
     return ended

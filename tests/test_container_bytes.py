@@ -6,16 +6,13 @@ records and the names of nested handles; and a redo record may be declared pendi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from victims import NUMBERS, Victims, tagged, victims
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["victims"]  # the fixture
 
@@ -265,6 +262,11 @@ def pair(high: int, low: int) -> int:
     return high << 32 | low
 
 
+def pending(at: int, state: int) -> int:
+    """That a redo record is committed or prepared."""
+    return at << 2 | state
+
+
 KINDS = ["dict", "big dict", "list", "big list", "set", "namespace"]
 SMALL = st.one_of(st.integers(0, 300), st.sampled_from([(1 << 32) - 1, 1 << 31, 1 << 20, 1 << 14]))
 WORDS = st.one_of(
@@ -273,7 +275,7 @@ WORDS = st.one_of(
     st.builds(record_word, st.integers(0, 1 << 15)),
     st.builds(head, st.sampled_from([0, 1, 2, 4, 5, 6, 7, 8, 0x80, 0x84, 0x87, 255]), SMALL),
     st.builds(pair, SMALL, SMALL),
-    st.builds(lambda at, how: at << 2 | how, st.integers(8192, 1 << 17), st.integers(0, 3)),
+    st.builds(pending, st.integers(8192, 1 << 17), st.integers(0, 3)),
 )
 AREAS = ["fields", "root", "first", "counts", "pages", "slots", "entries", "heads", "redo", "names", "seats", "all"]
 HURT = st.tuples(
@@ -283,7 +285,6 @@ HURT = st.tuples(
     WORDS,
 )
 HURTS = st.lists(HURT, min_size=1, max_size=6)
-ONE = 1024
 EXAMPLES: list[list[Any]] = [
     [("first", 0, "word", 0)],  # the generation's number
     [("first", 0, "word", 2)],
@@ -331,13 +332,10 @@ def test_damage_at_each_place(kind: str, attached: bool, victims: Victims) -> No
         assert not told, f"{hurts}\n" + "\n".join(told)
 
 
-def trial(attached: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hypothesis's settings, and damage that once did harm."""
-    del attached
-    return settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TRIAL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@trial(attached=False)
+@TRIAL
 @given(kind=st.sampled_from(KINDS), hurts=HURTS)
 @example(kind="dict", hurts=[("slots", 0, "word", (1 << 64) - 1)])
 def test_damage_before_attaching(kind: str, hurts: list[Any], victims: Victims) -> None:
@@ -346,7 +344,7 @@ def test_damage_before_attaching(kind: str, hurts: list[Any], victims: Victims) 
     assert not told, "\n".join(told)
 
 
-@trial(attached=True)
+@TRIAL
 @given(kind=st.sampled_from(KINDS), hurts=HURTS)
 @example(kind="list", hurts=[("heads", 3, "word", (4 << 56) - 1)])
 def test_damage_while_attached(kind: str, hurts: list[Any], victims: Victims) -> None:

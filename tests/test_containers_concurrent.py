@@ -1,4 +1,4 @@
-"""Several processes in one container at a time: histories that can be explained, exact totals, whole reads."""
+"""Several processes in one container at a time: exact totals, whole reads, no deadlock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container_support import fn
-from linearizability import MISSING, Call, item, linearizable
 from procshare import SharedCounter, SharedDict, SharedList, SharedNamespace, SharedSet, transaction
 from procshare.backends import native_built
 from support import START_METHODS, Workers
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
 ANY: Any = transaction
-Deed = tuple[str, Any, Any]  # an op, where, and with what
 
 
 @pytest.fixture(scope="module", params=START_METHODS)
@@ -37,135 +35,6 @@ def forked() -> Iterator[Workers]:
     """Processes of one start method, for what does not depend on it."""
     with Workers("fork") as kept:
         yield kept
-
-
-# ---- histories ----
-
-OPS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "get": lambda d, key, _: d.get(key, MISSING),
-    "set": lambda d, key, arg: d.__setitem__(key, arg),
-    "delete": lambda d, key, _: delete(d, key),
-    "pop": lambda d, key, _: d.pop(key, MISSING),
-    "setdefault": lambda d, key, arg: d.setdefault(key, arg),
-    "increment": lambda d, key, arg: d.increment(key, arg),
-}
-"""Ops of a dict's items that `linearizability.item` knows."""
-
-
-def delete(d: Any, key: Any) -> Any:
-    """`del d[key]`, or MISSING."""
-    try:
-        del d[key]
-    except KeyError:
-        return MISSING
-    return None
-
-
-def get_from_value(d: Any, key: Any) -> Any:
-    """Read one key by a snapshot of all."""
-    return d.value.get(key, MISSING)
-
-
-def set_in_block(d: Any, key: Any, arg: Any) -> None:
-    """Write one key in a block, where it has another value for a while."""
-    with d.locked() as t:
-        t[key] = -1
-        t.pop(key)
-        t[key] = arg
-
-
-def increment_in_block(d: Any, key: Any, arg: Any) -> Any:
-    """Read, add and write, in a block."""
-    with d.locked() as t:
-        t[key] = t.get(key, 0) + arg
-        return t[key]
-
-
-WAYS: dict[str, list[Callable[[Any, Any, Any], Any]]] = {
-    "get": [OPS["get"], lambda d, key, _: get_from_value(d, key)],
-    "set": [OPS["set"], lambda d, key, arg: d.update({key: arg}), set_in_block],
-    "delete": [OPS["delete"]],
-    "pop": [OPS["pop"]],
-    "setdefault": [OPS["setdefault"]],
-    "increment": [OPS["increment"], increment_in_block, lambda d, k, n: d.modify_item(k, fn(lambda now: now + n), 0)],
-}
-"""For each op the ways to do it."""
-
-
-def record(d: Any, keys: list[Any], seed: int, times: int) -> list[tuple[Any, Call]]:
-    """Do random things to random keys; when each began and ended, and what it returned."""
-    rng = random.Random(seed)
-    ops = ["get"] * 4 + ["set"] * 2 + ["increment"] * 2 + ["delete", "pop", "setdefault"]
-    history: list[tuple[Any, Call]] = []
-    for n in range(times):
-        key, op, arg = rng.choice(keys), rng.choice(ops), 1000 * (seed * times + n + 1)
-        way = rng.choice(WAYS[op])
-        start = time.monotonic_ns()
-        result = way(d, key, arg)
-        history.append((key, Call(start, time.monotonic_ns(), op, arg if op != "get" else None, result)))
-    return history
-
-
-def stir(d: Any, times: int) -> int:
-    """Let the dict grow and shrink under the others: other keys come and go."""
-    for turn in range(times):
-        for n in range(200):
-            d["stir", n] = "s" * (n + turn)
-        for n in range(200):
-            del d["stir", n]
-    return times
-
-
-@pytest.mark.parametrize("keys", [["k"], ["a", 1, ("t",)]], ids=["one key", "three keys"])
-def test_the_history_of_each_key_is_linearizable(keys: list[Any], workers: Workers) -> None:
-    """Three processes use the same keys in every way while a fourth makes the dict grow, shrink and compact."""
-    for turn in range(3):
-        with SharedDict[Any, Any](backend="shm") as d:
-            jobs = [(record, d, keys, 3 * turn + me, 400) for me in range(3)]
-            *histories, _ = together(workers, [*jobs, (stir, d, 4)])
-            for key in keys:
-                calls = [call for history in histories for where, call in history if where == key]
-                assert linearizable(calls, MISSING, item), f"seed {turn}: no order explains {sorted(calls)}"
-
-
-def record_element(x: Any, index: int, seed: int, times: int) -> list[Call]:
-    """Read and write one element of a list; when, and what was read."""
-    rng = random.Random(seed)
-    history: list[Call] = []
-    for n in range(times):
-        arg = seed * times + n
-        start = time.monotonic_ns()
-        if rng.random() < 0.5:
-            result, op = (x[index] if n % 3 else x[:][index] if n % 2 else x.value[index]), "get"
-        elif rng.random() < 0.8:
-            result, op = x.__setitem__(index, arg), "set"
-        else:
-            result, op = x.__setitem__(slice(index, index + 1), [arg]), "set"
-        history.append(Call(start, time.monotonic_ns(), op, arg if op == "set" else None, result))
-    return history
-
-
-def stir_list(x: Any, times: int) -> None:
-    """Let the list grow and shrink behind its first elements, in every way."""
-    for turn in range(times):
-        for n in range(100):
-            x.append("s" * n)
-        x.extend(range(100))
-        x.insert(5, turn)
-        del x[5]
-        del x[150:]
-        for _ in range(140):
-            x.pop()
-        x[4:] = [0] * 4
-
-
-def test_the_history_of_an_element_is_linearizable(workers: Workers) -> None:
-    """Of a list that grows and shrinks behind it."""
-    with SharedList[Any]([0] * 8, backend="shm") as x:
-        jobs: list[tuple[Any, ...]] = [(record_element, x, 2, me, 500) for me in range(3)]
-        *histories, _ = together(workers, [*jobs, (stir_list, x, 15)])
-
-        assert linearizable([call for history in histories for call in history], 0, item)
 
 
 # ---- totals ----
@@ -343,7 +212,7 @@ def accounts(total: int) -> dict[int, int]:
 def test_a_sum_is_kept_for_readers_without_a_lock(forked: Workers) -> None:
     """Two processes move amounts in blocks; no snapshot shows one half of a move."""
     with SharedDict(accounts(TOTAL)) as d, SharedCounter() as done:
-        jobs: list[tuple[Any, ...]] = [(move_within, d, done, seed, 1500) for seed in range(2)]
+        jobs: list[tuple[Any, ...]] = [(move_within, d, done, seed, 15_000) for seed in range(2)]
         *_, one, two = together(forked, [*jobs, (read_whole, d, done, 2), (read_whole, d, done, 2)])
 
         assert (one[1], two[1]) == ([], [])
@@ -354,7 +223,7 @@ def test_a_sum_over_two_dicts_is_kept_under_a_transaction(forked: Workers) -> No
     """Moves between them, in both directions and named in both orders, with others within one of them."""
     half = TOTAL // 2
     with SharedDict(accounts(half)) as d, SharedDict(accounts(half)) as other, SharedCounter() as done:
-        jobs: list[tuple[Any, ...]] = [(transfer, d, other, done, seed, 400) for seed in range(2)]
+        jobs: list[tuple[Any, ...]] = [(transfer, d, other, done, seed, 3000) for seed in range(2)]
         *_, audited = together(forked, [*jobs, (audit, d, other, done, 2)])
 
         assert audited[1] == []
@@ -424,7 +293,7 @@ def check_run(wrong: list[Any], numbers: list[int], turns: set[Any]) -> None:
 def test_readers_see_real_states_while_all_grows_and_shrinks(forked: Workers) -> None:
     """Each value is its key's, and each snapshot is one that was, through growth, compaction and clearing."""
     with SharedDict[int, str]() as d, SharedList[Any]() as x, SharedCounter() as done:
-        told = together(forked, [(pump, d, x, done, 10), (watch, d, x, done, 1), (watch, d, x, done, 2)])
+        told = together(forked, [(pump, d, x, done, 50), (watch, d, x, done, 1), (watch, d, x, done, 2)])
 
         assert [wrong for _, wrong in told[1:]] == [[], []]
         assert (len(d), len(x)) == (0, 0)

@@ -25,6 +25,8 @@ from procshare import (
     OwnerDied,
     SharedArray,
     SharedCounter,
+    SharedDict,
+    SharedList,
     SharedValue,
     attach,
     prune,
@@ -50,12 +52,16 @@ MAKERS = {
     "named value": "SharedValue('five', name='forks-value')",
     "array": "SharedArray([5, 5])",
     "opened counter": "SharedCounter.open('forks-opened', 5)",
+    "dict": "SharedDict({5: 'five'})",
+    "named list": "SharedList([5, 'five'], name='forks-list')",
 }
 KINDS: dict[str, Callable[[], Any]] = {
     "counter": lambda: SharedCounter(5),
     "named": lambda: SharedCounter(5, name="forks-here"),
     "object": lambda: SharedValue(["five"]),
     "array": lambda: SharedArray([5, 5]),
+    "dict": lambda: SharedDict({5: "five"}),
+    "list": lambda: SharedList([5, "five"]),
 }
 
 
@@ -81,7 +87,8 @@ PARENT = """
 x = eval(sys.argv[1])
 say(x.name)
 if "before" in sys.argv:
-    guard = x.locked().__enter__()
+    block = x.locked()
+    guard = block.__enter__()
 child = os.fork()
 if child == 0:
     say("child", os.getpid())
@@ -386,7 +393,8 @@ def test_a_grandchild_outlives_both() -> None:
     """The parent holding, the child holding nothing, both dead: the grandchild goes on."""
     source = """
 x = SharedCounter(5)
-guard = x.locked().__enter__()
+block = x.locked()
+guard = block.__enter__()
 if os.fork() == 0:
     if os.fork() == 0:
         sys.stdin.readline()

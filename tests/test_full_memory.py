@@ -9,6 +9,7 @@ from scripts import run
 
 __all__ = ["wrapper"]  # the fixture
 
+
 def test_an_array_that_is_too_big(wrapper: tuple[str, ...]) -> None:
     """With data or zeros; another that fits can be made afterwards."""
     in_16_mib(

@@ -21,6 +21,8 @@ def make(tag):
         lambda **kw: SharedCounter(1, **kw),
         lambda **kw: SharedValue(2, "i", **kw),
         lambda **kw: SharedValue(b"3" * 100_000, **kw),
+        lambda **kw: SharedDict({"n": 1, "list": SharedList([SharedCounter(2)])}, **kw),
+        lambda **kw: SharedList(range(9), **kw),
     ]
     try:
         import numpy

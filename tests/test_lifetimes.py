@@ -29,6 +29,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "number": partial(ANY.SharedValue, 7, "i"),
     "object": partial(ANY.SharedValue, b"7" * 100_000),
     "array": partial(ANY.SharedArray, [7, 8]),
+    "list": partial(ANY.SharedList, [7, "eight"]),
 }
 
 
@@ -133,13 +134,13 @@ def test_close_and_unlink_are_idempotent(make: Callable[..., Any]) -> None:
 def test_use_after_close_is_refused(make: Callable[..., Any]) -> None:
     """Every way to use it raises Closed; the name can still be read if it was read before."""
     made, read = make(), make()
-    name = read.name
+    name, value = read.name, read.value
     for handle in (made, read):
         handle.unlink()
         handle.close()
         uses: list[Callable[[Any], Any]] = [
             lambda h: h.value,
-            lambda h: h.set(1),
+            lambda h: h.set(value),
             lambda h: h.modify(id),
             lambda h: h.locked().__enter__(),
             lambda h: h.wait_until(bool, timeout=0),
@@ -359,6 +360,7 @@ kinds = {
     "number": lambda: SharedValue(7, "i"),
     "object": lambda: SharedValue(b"7" * 100_000),
     "array": lambda: SharedArray([7, 8]),
+    "list": lambda: SharedList([7, "eight"]),
 }
 kept = [kinds[sys.argv[1]]() for _ in range(3)]
 given = kinds[sys.argv[1]]().hand_over()

@@ -36,6 +36,10 @@ KINDS: dict[str, Callable[..., Any]] = {
     "counter": partial(ANY.SharedCounter, 1),
     "value": partial(ANY.SharedValue, "one"),
     "array": partial(ANY.SharedArray, [1]),
+    "dict": partial(ANY.SharedDict, {"one": 1}),
+    "list": partial(ANY.SharedList, [1]),
+    "set": partial(ANY.SharedSet, {1}),
+    "namespace": partial(ANY.SharedNamespace, {"one": 1}),
 }
 GOOD = ["x" * 160, "ä" * 80, "名前", "with space", "tab\tnew\nline", "per%cent", "dot.ted", "co:lon", "-dash", "~"]
 GOOD.extend(["\U0001f600", "\x7f", "procshare", "procshare.0"])
@@ -265,7 +269,7 @@ def test_a_file_cut_short_is_corrupt(path: Path, length: int) -> None:
     refused(CorruptSegment)
 
 
-@pytest.mark.parametrize("version", [0, 2, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 1, 3, 2**32 - 1])
 def test_another_layout_version_is_refused(path: Path, version: int) -> None:
     """Both versions are in the message."""
     whole = bytearray(a_segment())
@@ -274,7 +278,7 @@ def test_another_layout_version_is_refused(path: Path, version: int) -> None:
     path.chmod(0o600)
     error = refused(VersionMismatch)
     assert str(version) in str(error)
-    assert "this procshare has 1" in str(error)
+    assert "this procshare has 2" in str(error)
 
 
 def test_open_of_another_shape_is_refused() -> None:

@@ -1,7 +1,7 @@
 """A process whose children are shown damaged segments, one child each, with a deadline.
 
-A test gives it a program that defines `judge(announce, *damage)`: it makes something, damages it, uses it, and says what
-went wrong. When the child dies or hangs instead, that is what went wrong.
+A test gives it a program that defines `judge(announce, *damage)`: it makes something, damages it, uses it, and says
+what went wrong. When the child dies or hangs instead, that is what went wrong.
 """
 
 from __future__ import annotations
@@ -169,7 +169,6 @@ class Victims:
 @pytest.fixture(scope="module")
 def victims(request: pytest.FixtureRequest) -> Iterator[Victims]:
     """Of the test module's own VICTIM, kept for all the tests there."""
-    program: str = request.module.VICTIM
-    kept = Victims(program)
+    kept = Victims(getattr(request.module, "VICTIM"))  # pyright: ignore[reportUnknownMemberType]
     yield kept
     kept.close()

@@ -7,7 +7,7 @@ from itertools import islice
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
-from procshare._errors import Closed, ProcshareError
+from procshare._errors import Closed
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def describe(handle: Any, show: Callable[[], str], what: str = "") -> str:
         shown = "closed" if handle.closed else "..." if depth == DEEPEST else show()
     except Closed:  # meanwhile
         shown = "closed"
-    except ProcshareError as error:
+    except Exception as error:  # noqa: BLE001 - a value that cannot be unpickled here, say; a repr tells, and does not raise
         shown = f"unreadable, {type(error).__name__}"
     finally:
         _depth.reset(token)

@@ -273,5 +273,9 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
+    def _seen(self) -> dict[K, V]:
+        """The value, or an error rather than a wait for it."""
+        return self.value
+
     def __repr__(self) -> str:
-        return describe(self, lambda: short(self.value))
+        return describe(self, lambda: short(self._seen()))

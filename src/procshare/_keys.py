@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 _PLAIN = frozenset({str, int, bytes, type(None)})
+_DEEPEST = 50  # as in _native/keys.c
 
 
-def check_key(key: object) -> None:
+def check_key(key: object, depth: int = 0) -> None:
     """Refuse what cannot be a key.
 
     Raises:
@@ -17,8 +18,10 @@ def check_key(key: object) -> None:
         return
     if type(key) is not tuple:
         raise TypeError(f"{key!r} cannot be a key: {_reason(key)}. Keys are str, bytes, int, None, or tuples of these")
+    if depth == _DEEPEST:
+        raise TypeError(f"a key nests at most {_DEEPEST} tuples")
     for each in cast("tuple[object, ...]", key):
-        check_key(each)
+        check_key(each, depth + 1)
 
 
 def _reason(key: Any) -> str:

@@ -123,7 +123,8 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     def sort(self, *, key: Any = None, reverse: bool = False) -> None:
         """Sort as one change, stable as `list.sort`.
 
-        Comparing (and *key*) runs while others wait to write; if it raises, nothing is changed.
+        Comparing (and *key*) runs before the lock is taken, and again if others changed the list meanwhile; if it
+        raises, nothing is changed.
         """
         raise NotImplementedError
 
@@ -221,8 +222,12 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     def __ge__(self, other: list[T] | SharedList[T], /) -> bool:
         return self.value >= _plain(other) if is_a(list | SharedList, other) else NotImplemented
 
+    def _seen(self) -> list[T]:
+        """The value, or an error rather than a wait for it."""
+        return self.value
+
     def __repr__(self) -> str:
-        return describe(self, lambda: short(self.value))
+        return describe(self, lambda: short(self._seen()))
 
 
 def _plain(other: Any) -> list[Any]:

@@ -180,8 +180,12 @@ class SharedNamespace(Shared[dict[str, Any]]):
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
+    def _seen(self) -> dict[str, Any]:
+        """The value, or an error rather than a wait for it."""
+        return self.value
+
     def __repr__(self) -> str:
-        return describe(self, lambda: short_attributes(self.value))
+        return describe(self, lambda: short_attributes(self._seen()))
 
 
 def check_name(name: object) -> str:

@@ -23,7 +23,7 @@ class SegmentInfo(NamedTuple):
     size: int
     """Bytes: of the segment, or of the object in a segment that it shares."""
     owner: int | None
-    """Process id of the creator, or None once the object belongs to whoever has it open."""
+    """Process id of the creator, or None once the object belongs to whoever has it open, or to a container."""
     attached: tuple[int, ...]
     """Process ids of the living processes attached to the segment, by the kernel's word."""
     holder: int | None

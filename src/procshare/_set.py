@@ -193,8 +193,12 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     def __gt__(self, other: AbstractSet[Any], /) -> bool:
         return self.value > builtins.set(other) if is_a(AbstractSet, other) else NotImplemented
 
+    def _seen(self) -> builtins.set[T]:
+        """The value, or an error rather than a wait for it."""
+        return self.value
+
     def __repr__(self) -> str:
-        return describe(self, lambda: short(self.value))
+        return describe(self, lambda: short(self._seen()))
 
     # ---- what follows from these: writing, each as one change; the others are read before the lock is taken ----
 

@@ -40,7 +40,8 @@ def transaction(*containers: Any, timeout: float | None = None) -> AbstractConte
 
     Yields each container as the block sees it, as its `locked()` does. None of the writes appears if the block raises
     or the process dies, at whatever instant. The locks are taken in one order whatever the order here, so that two
-    transactions never wait for each other.
+    transactions never wait for each other. Inside a block of one of them, what is written to that one is committed when
+    the outer block ends, apart from the others.
 
         with transaction(accounts, log) as (inside, entries):
             inside[payer] -= 5

@@ -137,6 +137,27 @@ def test_what_is_no_key_is_refused_by_every_method(backend: str, use: Callable[[
             assert same(d.value, {"a": 1, 1: 2}), key
 
 
+def test_what_equals_a_key_is_not_taken_for_it(backend: str) -> None:
+    """True == 1 == 1.0, so a plain dict on the way would hide that one of them is no key."""
+    with ANY({1: "one"}, backend=backend) as d, AnySet([1], backend=backend) as s:
+        for wrong in (True, 1.0):
+            pairs = [(1, "again"), (wrong, "wrong")]
+            calls: list[Callable[[], Any]] = [
+                lambda: ANY(pairs, backend=backend),  # noqa: B023 - called at once
+                lambda: ANY.fromkeys([1, wrong], backend=backend),  # noqa: B023
+                lambda: d.update(pairs),  # noqa: B023
+                lambda: d.set(pairs),  # noqa: B023
+                lambda: AnySet([1, wrong], backend=backend),  # noqa: B023
+                lambda: s.update([1, wrong]),  # noqa: B023
+                lambda: s.set([1, wrong]),  # noqa: B023
+            ]
+            for call in calls:
+                with pytest.raises(TypeError):
+                    call()
+        assert d.value == {1: "one"}
+        assert s.value == {1}
+
+
 @pytest.mark.parametrize("name", ["__contains__", "add", "discard", "remove"])
 def test_what_is_no_element_is_refused_by_every_method(backend: str, name: str) -> None:
     """A TypeError which changes nothing."""

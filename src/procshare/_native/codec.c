@@ -182,6 +182,10 @@ static PyObject *pickled(PyObject *obj) {
                                     PyErr_GivenExceptionMatches(type, PyExc_TypeError) ||
                                     PyErr_GivenExceptionMatches(type, PyExc_AttributeError));
     Py_XDECREF(name);
+    PyObject *own = refused ? PyObject_GetAttrString(process.errors, "ProcshareError") : NULL; /* which says it better */
+    if (own == NULL) PyErr_Clear();
+    else if (PyErr_GivenExceptionMatches(type, own)) refused = false;
+    Py_XDECREF(own);
     if (!refused) {
         PyErr_Restore(type, cause, traceback);
         return NULL;

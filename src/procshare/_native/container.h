@@ -117,6 +117,12 @@ typedef struct {
     uint8_t tag;
 } copy_t;
 
+/* A value that is to be taken out, and was decoded before, since that runs anybody's code, and may fail. */
+typedef struct {
+    uint64_t generation, place, word;
+    PyObject *object;
+} decoded_t;
+
 /* keys.c */
 int key_encode(seg_t *seg, PyObject *obj, mapkey_t *key);
 void key_clear(mapkey_t *key);
@@ -137,6 +143,7 @@ PyObject *copied_decode(uint8_t tag, const char *bytes, uint64_t length);
 PyObject *word_read(seg_t *seg, uint64_t word, uint64_t generation, bool *stale);
 int word_copy(seg_t *seg, uint64_t word, copy_t *copy);
 PyObject *copy_decode(copy_t *copy);
+int copy_first(seg_t *seg, uint64_t place, uint64_t word, decoded_t *decoded, copy_t *copy);
 void word_replaced(seg_t *seg, uint64_t old, uint64_t new);
 int word_move(seg_t *seg, generation_t *new, uint64_t *word);
 
@@ -241,7 +248,7 @@ PyObject *method_stamp(PyObject *self, PyObject *unused);
 typedef struct {
     char *bytes;
     uint64_t used, room, count;
-    bool keys, values;
+    bool keys, values, glance; /* glance: wait for nobody */
     Py_ssize_t start, stop, step; /* list: which items */
 } copies_t;
 int copies_take(handle_t *h, copies_t *copies);

@@ -146,7 +146,7 @@ static int take_locked(handle_t *h, copies_t *copies) {
     seg_t *seg = h->seg;
     hold_t *hold = handle_hold(h);
     segment_ref(seg);
-    int done = hold == NULL || lock_acquire(hold, -1) < 0 ? -1 : 0;
+    int done = hold == NULL || lock_acquire(hold, copies->glance ? 0 : -1) < 0 ? -1 : 0;
     if (done == 0) {
         bool closed = h->seg == NULL, was = hold->direct;
         hold->direct = true;

@@ -129,6 +129,18 @@ PyObject *copy_decode(copy_t *copy) {
     return out;
 }
 
+/* Before a value is taken out, with the lock: 1 go ahead, 0 let go of the lock, decode the copy, and come again, -1 exception. */
+int copy_first(seg_t *seg, uint64_t place, uint64_t word, decoded_t *decoded, copy_t *copy) {
+    uint64_t generation = get(&container_of(seg)->generation);
+    *copy = (copy_t){0};
+    if (decoded->object != NULL && decoded->generation == generation && decoded->place == place && decoded->word == word) return 1;
+    Py_CLEAR(decoded->object);
+    if (word_copy(seg, word, copy) < 0) return -1;
+    if (copy->record == NULL || (copy->tag & ~RECORD_LINKED) != RECORD_PICKLE) return 1;
+    *decoded = (decoded_t){generation, place, word, NULL};
+    return 0;
+}
+
 /* Keep account of the arena when a word takes another's place. */
 void word_replaced(seg_t *seg, uint64_t old, uint64_t new) {
     generation_t *g = current(seg);

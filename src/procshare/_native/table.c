@@ -101,21 +101,28 @@ static int put_item(handle_t *h, PyObject *name, PyObject *value) {
     return fresh;
 }
 
-/* Remove a key and copy its value: 1, 0 it was not there, -1 exception. */
-static int remove_key(access_t *a, const mapkey_t *key, copy_t *copy, item_t *staged) {
+/* In a block: 1 removed, with its value if *out* is wanted, 0 it was not there, -1 exception. */
+static int remove_staged(access_t *a, const mapkey_t *key, PyObject **out) {
     uint64_t number, word;
-    *copy = (copy_t){0};
-    *staged = (item_t){0};
-    change_t *change = a->stage ? stage_find(a->stage, key) : NULL;
+    change_t *change = stage_find(a->stage, key);
+    if (change == NULL && PyErr_Occurred()) return -1;
     if (change != NULL && !change->set) return 0;
-    if (change != NULL) *staged = (item_t){change->item.word, Py_XNewRef(change->item.record), NULL};
-    else if (PyErr_Occurred()) return -1;
-    else {
-        int there = a->stage && a->stage->cleared ? 0 : map_locate(a->seg, key, &number, &word);
+    if (change == NULL) {
+        copy_t copy;
+        int there = a->stage->cleared ? 0 : map_locate(a->seg, key, &number, &word);
         if (there <= 0) return there;
-        if (word_copy(a->seg, word, copy) < 0) return -1;
-    }
-    if (a->inside) return stage_delete(a->seg, a->stage, key);
+        if (out != NULL && (word_copy(a->seg, word, &copy) < 0 || (*out = copy_decode(&copy)) == NULL)) return -1;
+    } else if (out != NULL && (*out = item_decode(&change->item)) == NULL)
+        return -1;
+    return stage_delete(a->seg, a->stage, key);
+}
+
+/* At once: the same; 2: the copy is to be decoded first. */
+static int remove_direct(access_t *a, const mapkey_t *key, decoded_t *decoded, copy_t *copy) {
+    uint64_t number, word;
+    int there = map_locate(a->seg, key, &number, &word);
+    if (there <= 0) return there;
+    if (decoded != NULL && (there = copy_first(a->seg, number, word, decoded, copy)) <= 0) return there < 0 ? -1 : 2;
     commit_begin(a->seg);
     map_set_word(a->seg, number, 0);
     commit_end(a->seg);
@@ -123,23 +130,28 @@ static int remove_key(access_t *a, const mapkey_t *key, copy_t *copy, item_t *st
     return 1;
 }
 
+/* Remove a key: 1, with its value if *out* is wanted, 0 it was not there, -1 an exception and nothing was changed. */
 static int take(handle_t *h, PyObject *name, PyObject **out) {
     mapkey_t key;
     access_t a;
-    copy_t copy;
-    item_t staged;
+    copy_t copy = {0};
+    decoded_t decoded = {0};
     if (h->seg == NULL) return access_read(h, &a);
     if (key_encode(h->seg, name, &key) < 0) return -1;
-    int done = access_write(h, &a);
-    if (done == 0) done = access_end(&a, remove_key(&a, &key, &copy, &staged));
+    if (out != NULL) *out = NULL;
+    int done;
+    do {
+        if ((done = access_write(h, &a)) < 0) break;
+        done = a.inside ? remove_staged(&a, &key, out) : remove_direct(&a, &key, out ? &decoded : NULL, &copy);
+        access_end(&a, done == 2 ? 0 : done);
+        if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
+    } while (done == 2);
     key_clear(&key);
-    if (done <= 0) return done;
-    if (out == NULL) {
-        Py_XDECREF(copy.record);
-    } else
-        *out = staged.word != 0 ? item_decode(&staged) : copy_decode(&copy);
-    item_clear(&staged);
-    return out != NULL && *out == NULL ? -1 : 1;
+    if (done == 1 && out != NULL && *out == NULL) *out = decoded.object ? Py_NewRef(decoded.object) : copy_decode(&copy);
+    Py_CLEAR(copy.record);
+    Py_CLEAR(decoded.object);
+    if (done < 1 && out != NULL) Py_CLEAR(*out);
+    return done == 1 && out != NULL && *out == NULL ? -1 : done;
 }
 
 static int set_subscript(PyObject *self, PyObject *name, PyObject *value) {
@@ -294,12 +306,21 @@ static PyObject *all(PyObject *self, bool keys, bool values) {
     return out;
 }
 
+/* _glance(): the pairs, or LockTimeout rather than wait. For repr(). */
+static PyObject *glance(PyObject *self, PyObject *unused) {
+    (void)unused;
+    copies_t copies = {.keys = true, .values = true, .glance = true};
+    PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
+    copies_free(&copies);
+    return out;
+}
+
 static PyObject *keys(PyObject *self, PyObject *unused) { return (void)unused, all(self, true, false); }
 static PyObject *values(PyObject *self, PyObject *unused) { return (void)unused, all(self, false, true); }
 static PyObject *items(PyObject *self, PyObject *unused) { return (void)unused, all(self, true, true); }
 
-/* The first or last live entry, its key and value copied: 1, 0 there is none, -1 exception. */
-static int end_entry(seg_t *seg, bool last, uint64_t *number, PyObject **key, copy_t *copy) {
+/* The first or last live entry and its key: 1, 0 there is none, -1 exception. */
+static int end_entry(seg_t *seg, bool last, uint64_t *number, uint64_t *live, PyObject **key) {
     if (map_geometry(seg) == NULL) return -1;
     geometry_t *g = seg->geometry;
     uint64_t used = get(&current(seg)->span), length;
@@ -314,28 +335,34 @@ static int end_entry(seg_t *seg, bool last, uint64_t *number, PyObject **key, co
             i += !last;
             continue;
         }
-        if (last) {
-            g->tail = i; /* it is about to go */
-            g->seen = used;
-        } else
-            g->head = i;
+        if (!last) g->head = i;
         *number = i;
         *key = key_of_entry(seg, e, &data, &length) ? key_decode(e->tag, data, length) : NULL;
         if (*key == NULL) return container_corrupt(seg), -1;
-        return word_copy(seg, word, copy) < 0 ? -1 : 1;
+        *live = word;
+        return 1;
     }
     return 0;
 }
 
-static int take_end_direct(access_t *a, bool last, PyObject **key, copy_t *copy) {
-    uint64_t number;
-    int done = end_entry(a->seg, last, &number, key, copy);
+static int take_end_direct(access_t *a, bool last, PyObject **key, decoded_t *decoded, copy_t *copy) {
+    uint64_t number, word;
+    int done = end_entry(a->seg, last, &number, &word, key);
     if (done <= 0) return done;
+    if ((done = copy_first(a->seg, number, word, decoded, copy)) <= 0) return done < 0 ? -1 : 2;
     commit_begin(a->seg);
     map_set_word(a->seg, number, 0);
     commit_end(a->seg);
+    if (last) {
+        a->seg->geometry->tail = number;
+        a->seg->geometry->seen = get(&current(a->seg)->span);
+    }
     map_tidy(a->seg);
     return 1;
+}
+
+static void empty(const handle_t *h) {
+    PyErr_SetString(PyExc_KeyError, h->kind == KIND_SET ? "pop from an empty set" : "popitem(): dictionary is empty");
 }
 
 /* _take_end(last) in a block: by way of all keys. */
@@ -343,7 +370,7 @@ static PyObject *take_end_staged(PyObject *self, bool last) {
     PyObject *all_keys = keys(self, NULL), *pair = NULL, *value = NULL;
     Py_ssize_t n = all_keys ? PyList_Size(all_keys) : -1;
     PyObject *key = n > 0 ? PyList_GetItem(all_keys, last ? n - 1 : 0) : NULL;
-    if (n == 0) PyErr_SetString(PyExc_KeyError, "it is empty");
+    if (n == 0) empty((handle_t *)self);
     if (key != NULL && take((handle_t *)self, key, &value) == 1) pair = PyTuple_Pack(2, key, value);
     Py_XDECREF(value);
     Py_XDECREF(all_keys);
@@ -354,17 +381,25 @@ static PyObject *take_end(PyObject *self, PyObject *which) {
     handle_t *h = (handle_t *)self;
     access_t a;
     copy_t copy = {0};
+    decoded_t decoded = {0};
     PyObject *key = NULL, *value = NULL, *pair = NULL;
-    int last = PyObject_IsTrue(which);
-    if (last < 0 || access_write(h, &a) < 0) return NULL;
-    if (a.inside) {
-        access_end(&a, 0);
-        return take_end_staged(self, last);
+    int last = PyObject_IsTrue(which), done = last < 0 ? -1 : 2;
+    while (done == 2) {
+        Py_CLEAR(key);
+        if ((done = access_write(h, &a)) < 0) break;
+        if (a.inside) {
+            access_end(&a, 0);
+            return take_end_staged(self, last);
+        }
+        done = take_end_direct(&a, last, &key, &decoded, &copy);
+        access_end(&a, done == 2 ? 0 : done);
+        if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
     }
-    int done = access_end(&a, take_end_direct(&a, last, &key, &copy));
-    if (done == 0) PyErr_SetString(PyExc_KeyError, "it is empty");
-    if (done == 1 && (value = copy_decode(&copy)) != NULL) pair = PyTuple_Pack(2, key, value);
+    if (done == 0) empty(h);
+    if (done == 1) value = decoded.object ? Py_NewRef(decoded.object) : copy_decode(&copy);
+    if (value != NULL) pair = PyTuple_Pack(2, key, value);
     Py_XDECREF(copy.record);
+    Py_XDECREF(decoded.object);
     Py_XDECREF(key);
     Py_XDECREF(value);
     return pair;
@@ -498,6 +533,7 @@ static PyMethodDef methods[] = {
     {"_keys", keys, METH_NOARGS, NULL},
     {"_values", values, METH_NOARGS, NULL},
     {"_items", items, METH_NOARGS, NULL},
+    {"_glance", glance, METH_NOARGS, NULL},
     {"_find", (PyCFunction)(void (*)(void))find, METH_FASTCALL, NULL},
     {"_put", (PyCFunction)(void (*)(void))put_method, METH_FASTCALL, NULL},
     {"_take", (PyCFunction)(void (*)(void))take_method, METH_FASTCALL, NULL},

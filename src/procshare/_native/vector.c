@@ -39,6 +39,15 @@ static PyObject *some(PyObject *self, PyObject *slice) {
     return out;
 }
 
+/* _glance(): the items, or LockTimeout rather than wait. For repr(). */
+static PyObject *glance(PyObject *self, PyObject *unused) {
+    (void)unused;
+    copies_t copies = {.values = true, .glance = true, .step = 1, .stop = PY_SSIZE_T_MAX};
+    PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
+    copies_free(&copies);
+    return out;
+}
+
 static PyObject *list(PyObject *self, PyObject *unused) { return (void)unused, some(self, NULL); }
 
 static PyObject *get_item(handle_t *h, int64_t index) {
@@ -159,12 +168,13 @@ static PyObject *append(PyObject *self, PyObject *value) {
     Py_RETURN_NONE;
 }
 
-/* Take the first or last item off: 1 with a copy of it. */
-static int pop_end(seg_t *seg, uint64_t span, bool first, copy_t *copy) {
-    uint64_t start = span_start(span), length = span_length(span);
+/* Take the first or last item off: 1, 2 its copy is to be decoded first, -1 exception. */
+static int pop_end(seg_t *seg, uint64_t span, bool first, decoded_t *decoded, copy_t *copy) {
+    uint64_t start = span_start(span), length = span_length(span), place = first ? start : start + length - 1;
     if (container_look(seg) == NULL) return -1;
     if (start + length > seg->geometry->capacity) return container_corrupt(seg), -1;
-    if (word_copy(seg, get(word_at(seg->geometry, first ? start : start + length - 1)), copy) < 0) return -1;
+    int done = copy_first(seg, place, get(word_at(seg->geometry, place)), decoded, copy);
+    if (done <= 0) return done < 0 ? -1 : 2;
     commit_begin(seg);
     list_set_span(seg, first ? start + 1 : start, length - 1);
     commit_end(seg);
@@ -301,40 +311,58 @@ static PyObject *insert(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* One of many, or in a block: by way of the stage; 1, 2 or -1 as pop_end(). */
+static int pop_staged(access_t *a, uint64_t i, decoded_t *decoded, copy_t *copy, PyObject **out) {
+    stage_t *stage, *saved;
+    int done = access_begin_many(a, &stage, &saved, false);
+    if (done == 0) done = stage_unfold(a->seg, stage, i);
+    if (done == 0) {
+        const item_t *item = &stage->tail[i - stage->kept];
+        if (item->record != NULL) done = (*out = item_decode(item)) == NULL ? -1 : 1;
+        else done = copy_first(a->seg, i, item->word, decoded, copy);
+        if (done == 0 && a->inside) done = (*out = copy_decode(copy)) == NULL ? -1 : 1;
+        if (done == 0) { /* nothing is changed: the lock goes, and what was staged with it */
+            stage_free(stage);
+            access_end(a, 0);
+            return 2;
+        }
+    }
+    if (done == 1) done = i < stage_length(a->seg, stage) ? stage_remove(a->seg, stage, i, 1) : 0;
+    return access_end_many(a, stage, saved, done) < 0 ? -1 : 1;
+}
+
 /* pop(index=-1): at the ends by one store, elsewhere by a redo. */
 static PyObject *pop(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     handle_t *h = (handle_t *)self;
-    edit_t edit = {.index = -1, .count = -1};
+    int64_t index = -1;
     access_t a;
     copy_t copy = {0};
-    item_t staged = {0};
+    decoded_t decoded = {0};
+    PyObject *out = NULL;
+    int done = 2;
     if (nargs > 1) return PyErr_Format(PyExc_TypeError, "pop() takes at most one argument, an index");
-    if ((nargs == 1 && as_index(args[0], &edit.index) < 0) || access_write(h, &a) < 0) return NULL;
-    uint64_t span = get(&current(a.seg)->span);
-    int64_t i = staged_index(&a, edit.index, false);
-    int64_t length = (int64_t)(a.stage ? stage_length(a.seg, a.stage) : span_length(span));
-    if (i < 0) {
-        access_end(&a, 0);
-        return out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
-    }
-    int done;
-    if (!a.inside && (i == 0 || i == length - 1)) {
-        done = access_end(&a, pop_end(a.seg, span, i == 0 && length > 1, &copy));
-    } else {
-        stage_t *stage, *saved;
-        done = access_begin_many(&a, &stage, &saved, false);
-        if (done == 0) done = stage_unfold(a.seg, stage, (uint64_t)i);
-        if (done == 0) {
-            const item_t *item = &stage->tail[(uint64_t)i - stage->kept];
-            if (item->record != NULL) staged = (item_t){item->word, Py_NewRef(item->record), NULL};
-            else done = word_copy(a.seg, item->word, &copy);
+    if (nargs == 1 && as_index(args[0], &index) < 0) return NULL;
+    while (done == 2) {
+        if ((done = access_write(h, &a)) < 0) break;
+        uint64_t span = get(&current(a.seg)->span);
+        int64_t i = staged_index(&a, index, false);
+        int64_t length = (int64_t)(a.stage ? stage_length(a.seg, a.stage) : span_length(span));
+        if (i < 0) {
+            access_end(&a, 0);
+            out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
+            done = -1;
+        } else if (a.inside || (i > 0 && i < length - 1)) {
+            done = pop_staged(&a, (uint64_t)i, &decoded, &copy, &out);
+        } else {
+            done = pop_end(a.seg, span, i == 0 && length > 1, &decoded, &copy);
+            access_end(&a, done == 2 ? 0 : done);
         }
-        if (done == 0) done = stage_remove(a.seg, stage, (uint64_t)i, 1);
-        done = access_end_many(&a, stage, saved, done);
+        if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
     }
-    PyObject *out = done < 0 ? NULL : staged.record ? item_decode(&staged) : copy_decode(&copy);
-    item_clear(&staged);
+    if (done == 1 && out == NULL) out = decoded.object ? Py_NewRef(decoded.object) : copy_decode(&copy);
+    if (done < 0) Py_CLEAR(out);
     Py_CLEAR(copy.record);
+    Py_CLEAR(decoded.object);
     return out;
 }
 
@@ -393,6 +421,7 @@ static PyMethodDef methods[] = {
     {"_extend", extend, METH_O, NULL},
     {"_replace", replace, METH_O, NULL},
     {"_list", list, METH_NOARGS, NULL},
+    {"_glance", glance, METH_NOARGS, NULL},
     {"append", append, METH_O, "append($self, value, /)\n--\n\nAdd an item at the end."},
     {"insert", insert, METH_VARARGS, "insert($self, index, value, /)\n--\n\nAdd an item before index."},
     {"pop", (PyCFunction)(void (*)(void))pop, METH_FASTCALL,

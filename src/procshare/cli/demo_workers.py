@@ -72,7 +72,8 @@ def team(workers: int, target: Callable[..., None], *args: object) -> Generator[
                 process.start()
         yield processes
         while running := [process.sentinel for process in processes if process.exitcode is None]:
-            wait(running)
+            # Not for ever: a signal that comes between Python's look for one and the system call does not end that.
+            wait(running, LOOK_SECONDS)
             check(processes)
     finally:
         started = [process for process in processes if process.pid is not None]

@@ -51,6 +51,9 @@ class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
     def set(self, value: Any) -> None:
         self._replace(to_pairs(value))
 
+    def _seen(self) -> dict[K, V]:
+        return dict(self._glance())
+
     def modify_item(self, key: K, fn: Callable[[V], V], default: V = MISSING) -> V:
         with self.locked() as inside:
             inside[key] = new = fn(_required(inside._find(key, default), key))
@@ -72,6 +75,9 @@ class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
 
     def set(self, value: Mapping[str, Any]) -> None:
         self._replace(to_attributes(value))
+
+    def _seen(self) -> dict[str, Any]:
+        return dict(self._glance())
 
     def increment(self, name: str, n: int = 1) -> int:
         return self._increment(check_name(name), n)
@@ -100,6 +106,9 @@ class ShmSet(native.Table, ShmContainer[set[T]], SharedSet[T]):
 
     def set(self, value: Iterable[T]) -> None:
         self._replace(_pairs(value))
+
+    def _seen(self) -> builtins.set[T]:
+        return {element for element, _ in self._glance()}
 
     def add(self, element: T, /) -> None:
         self._put(element, True)
@@ -133,6 +142,9 @@ class ShmList(native.Vector, ShmContainer[list[T]], SharedList[T]):
 
     def set(self, value: Iterable[T]) -> None:
         self._replace(list(value))
+
+    def _seen(self) -> list[T]:
+        return self._glance()
 
     def extend(self, values: Iterable[T], /) -> None:
         self._extend(list(values))

@@ -1,7 +1,8 @@
 """Names of segments, attaching by name, and what happens at a process's first segment and at its exit.
 
 Where the C core needs Python it calls the functions named in `native.configure`: `started` before a process's first
-segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name` and `normal_code`.
+segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name`, `normal_code` and
+`check_key`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from procshare import _errors
 from procshare._codes import normal_code
 from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
+from procshare._keys import check_key
 from procshare._segments import SegmentInfo
 from procshare.backends import implementation
 from procshare.backends.shm.core import native
@@ -23,7 +25,18 @@ from procshare.backends.tracker import release, tracking
 if TYPE_CHECKING:
     from procshare._shared import Handle
 
-__all__ = ["attach", "normal_code", "prune", "rebuild", "register", "segment_name", "segments", "started", "tracker_id"]
+__all__ = [
+    "attach",
+    "check_key",
+    "normal_code",
+    "prune",
+    "rebuild",
+    "register",
+    "segment_name",
+    "segments",
+    "started",
+    "tracker_id",
+]
 
 SHM = "/dev/shm"
 KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array", 5: "dict", 6: "list", 7: "set", 8: "namespace"}
@@ -197,10 +210,10 @@ def _ours() -> list[str]:
 
 def _describe(name: str) -> list[SegmentInfo]:
     try:
-        number, size, flags, creator, pids, _handed, _in_flight, _id, _claims, objects = native.inspect(name)
+        number, size, flags, creator, pids, _handed, _in_flight, _id, claims, objects = native.inspect(name)
     except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
         return []  # gone meanwhile, or none of ours
-    owner = None if flags & SHARED else creator
+    owner = None if flags & SHARED or (claims and KINDS[number] != "slab") else creator
     persist = bool(flags & PERSIST)
     attached = tuple(sorted(set(pids)))
     if KINDS[number] == "slab":
