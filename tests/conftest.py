@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 if not native_built():  # what is left are the tests of the standard library's backend, and of all that needs no backend
-    _OF_CONTAINERS = "containers_concurrent containers_deaths containers_histories"
+    _OF_CONTAINERS = "containers_concurrent containers_deaths containers_histories container_bytes container_lifetimes"
+    _OF_SPACE = "container_memory container_order container_space container_trees"
     _OF_THE_CORE = "bad_bytes deaths docs examples forks full_memory leaks lifetimes locks mutation names properties"
-    collect_ignore = [f"test_{topic}.py" for topic in f"{_OF_THE_CORE} {_OF_CONTAINERS}".split()]
+    collect_ignore = [f"test_{topic}.py" for topic in f"{_OF_THE_CORE} {_OF_CONTAINERS} {_OF_SPACE}".split()]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.

@@ -173,15 +173,15 @@ def write(handle):
         yield lambda: [handle.pop("a", 0), handle.popitem(), handle.popitem(last=False)]
     yield lambda: handle.modify(lambda now: now)
 
-def block(handle, other):
+def block(handle):
     with handle.locked(timeout=0.02) as t:
         for step in [*look(t), *write(t)]:
             try:
                 step()
             except (LookupError, ProcshareError, TypeError, ValueError):
                 pass
-        with transaction(t, other, timeout=0.02) as (_, u):
-            u["a"] = u.get("a", 0)
+        with t.locked() as inner:
+            inner.set(inner.value)
 
 def both(handle, other):
     with transaction(handle, other, timeout=0.02) as (t, u):
@@ -199,7 +199,7 @@ def use(handle, other):
     yield lambda: both(handle, other)
     yield from write(handle)
     yield from look(handle)
-    yield lambda: block(handle, other)
+    yield lambda: block(handle)
     yield lambda: handle.set(handle.value)
     yield lambda: nested(handle)
     yield lambda: pickle.loads(pickle.dumps(handle)).value

@@ -36,7 +36,7 @@ def make(tag):
         made += [kind(), exported, kind(name=f"{name}-{number}")]
         given = kind().hand_over()
         made += [given, pickle.loads(pickle.dumps(given))]
-    for number, cls in enumerate([SharedCounter, SharedValue, SharedArray][: len(kinds) - 1]):
+    for number, cls in enumerate([SharedCounter, SharedValue, SharedArray][: len(kinds) - 3]):
         made.append(cls.open(f"{name}-open-{number}", *([7], [7], [[7.0, 8.0]])[number][: 1]))
     return made
 """
@@ -296,7 +296,7 @@ os.waitpid(child, 0)
 say(len([procshare.attach(name) for name in names]))
 """
     with Script(source) as script:
-        assert script.hear() == "23"
+        assert script.hear() == "33"
         ended = script.ended()
     assert (ended.code, ended.out) == (0, "")
     assert "KILL" in how or "_exit" in how or ended.err == ""

@@ -7,6 +7,7 @@ what went wrong. When the child dies or hangs instead, that is what went wrong.
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,6 +170,6 @@ class Victims:
 @pytest.fixture(scope="module")
 def victims(request: pytest.FixtureRequest) -> Iterator[Victims]:
     """Of the test module's own VICTIM, kept for all the tests there."""
-    kept = Victims(getattr(request.module, "VICTIM"))  # pyright: ignore[reportUnknownMemberType]
+    kept = Victims(getattr(sys.modules[request.path.stem], "VICTIM"))
     yield kept
     kept.close()

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from procshare._containers import describe, is_a, short
+from procshare._keys import check_key
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
@@ -204,11 +205,11 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
 
     def update(self, *others: Iterable[T]) -> None:
         """Put the elements of all *others* in."""
-        self._change(list(dict.fromkeys(element for other in others for element in other)), [])
+        self._change([element for other in others for element in other], [])
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Take the elements of all *others* out."""
-        self._change([], list(dict.fromkeys(element for other in others for element in other)))
+        self._change([], [element for other in others for element in other])
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Take out what is not in all *others*."""
@@ -218,7 +219,10 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
 
     def symmetric_difference_update(self, other: Iterable[T], /) -> None:
         """Take out what is in *other* too, and put in what is only there."""
-        given = dict.fromkeys(other)
+        given = list(other)
+        for each in given:
+            check_key(each)
+        given = list(dict.fromkeys(given))
         with self.locked() as inside:
             mine = inside.value
             inside._change([each for each in given if each not in mine], [each for each in given if each in mine])

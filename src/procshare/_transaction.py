@@ -40,8 +40,8 @@ def transaction(*containers: Any, timeout: float | None = None) -> AbstractConte
 
     Yields each container as the block sees it, as its `locked()` does. None of the writes appears if the block raises
     or the process dies, at whatever instant. The locks are taken in one order whatever the order here, so that two
-    transactions never wait for each other. Inside a block of one of them, what is written to that one is committed when
-    the outer block ends, apart from the others.
+    transactions never wait for each other. (Inside a block of some of them and not of others it could not be all or
+    nothing, and is refused.)
 
         with transaction(accounts, log) as (inside, entries):
             inside[payer] -= 5
@@ -56,6 +56,7 @@ def transaction(*containers: Any, timeout: float | None = None) -> AbstractConte
         LockTimeout: One was still held by someone else when the time ran out.
         TypeError: One of them is no container, or they are of different backends.
         ValueError: No container was given.
+        RuntimeError: This thread is in a block of some of them, but not of all.
     """
     for each in containers:
         if not is_a(SharedDict | SharedList | SharedSet | SharedNamespace, each):

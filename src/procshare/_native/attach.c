@@ -278,7 +278,7 @@ PyObject *segment_inspect(const char *name) {
     PyObject *out = NULL, *pids = NULL, *objects = NULL, *claims = NULL;
     if (read_header(fd, name, &st, &h) == 0) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
-        char *base = malloc(window);
+        char *base = aligned_alloc(128, window);
         if (base == NULL || pread(fd, base, window, 0) != (ssize_t)window) PyErr_NoMemory();
         else if ((pids = seated(fd, base)) != NULL && (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             atomic_fetch_and(&h.flags, ~(uint32_t)SEG_PERSIST);

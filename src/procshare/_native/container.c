@@ -49,7 +49,10 @@ void *container_corrupt(seg_t *seg) {
 static unsigned segment_order(unsigned s) { return EXTENT_ORDER + (s > 0 ? s - 1 : 0); }
 
 /* How many elements *count* segments have. */
-static uint64_t elements_of(unsigned count, unsigned first) { return count == 0 ? 0 : 1ull << (first + count - 1); }
+static uint64_t elements_of(unsigned count, unsigned first) {
+    if (count > MAX_SEGMENTS) count = MAX_SEGMENTS;
+    return count == 0 ? 0 : 1ull << (first + count - 1);
+}
 
 uint64_t container_elements(const generation_t *g, unsigned shift) {
     return elements_of(g->segments, EXTENT_ORDER - shift);
@@ -73,9 +76,16 @@ static unsigned ranges(const generation_t *g, range_t *out) {
     return n;
 }
 
+/* What was had of a reservation that failed goes back. */
+static void unback(seg_t *seg, uint64_t offset, uint64_t length) {
+    if (segment_fd(seg) >= 0)
+        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
 /* Make room in the file for an extent that neither generation has: its offset, or 0 with an exception. No memory yet. */
 static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *other, unsigned order) {
     range_t used[2 * MOST_EXTENTS];
+    if (order >= 44) return raise_out_of_memory(seg->name, UINT64_MAX, shm_free_bytes()), 0;
     unsigned n = ranges(g, used);
     n += ranges(other, used + n);
     uint64_t length = 1ull << order, at = length > HEADER_SIZE ? length : HEADER_SIZE;
@@ -85,7 +95,7 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
         i = (unsigned)-1; /* from the start: it may lie over an earlier one now. It only ever moves up. */
     }
     struct stat st;
-    if (at + length > TOP || order >= 44) return raise_out_of_memory(seg->name, length, shm_free_bytes()), 0;
+    if (at + length > TOP) return raise_out_of_memory(seg->name, length, shm_free_bytes()), 0;
     if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return raise_os(EBADF, seg->name), 0;
     if ((uint64_t)st.st_size < at + length && ftruncate(seg->fd, (off_t)(at + length)) < 0) {
         if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
@@ -95,12 +105,6 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
     }
     FAULT(container_placed);
     return at;
-}
-
-/* What was had of a reservation that failed goes back. */
-static void unback(seg_t *seg, uint64_t offset, uint64_t length) {
-    if (segment_fd(seg) >= 0)
-        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
 }
 
 /* See that the first *want* bytes of an extent have memory, and some more where there is. */
@@ -166,7 +170,9 @@ static int add_segment(seg_t *seg, generation_t *g, const generation_t *other) {
 int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, unsigned order) {
     g->index_order = 0;
     uint64_t at = place(seg, g, other, order);
-    if (at == 0 || segment_reserve(seg, at, 1ull << order) < 0) return -1;
+    if (at == 0) return -1;
+    unback(seg, at, 1ull << order); /* it must be all zeros, whatever was left in this gap */
+    if (segment_reserve(seg, at, 1ull << order) < 0) return -1;
     g->index = (uint32_t)(at / PAGE);
     g->index_order = (uint8_t)order;
     return 0;
@@ -186,6 +192,7 @@ int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint
     unsigned shift = shift_of(seg), first = EXTENT_ORDER - shift;
     for (;;) {
         unsigned s = g->segments;
+        if (s > MAX_SEGMENTS) return container_corrupt(seg), -1;
         uint64_t before = s < 2 ? 0 : elements_of(s - 1, first), room = elements_of(s, first);
         if (s > 0 && elements > before) {
             uint64_t here = (elements < room ? elements : room) - before, length = 1ull << segment_order(s - 1);
@@ -203,8 +210,11 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
     unsigned n = g->arenas;
     if (n > MAX_ARENAS) return container_corrupt(seg), 0;
     if (n == 0 || get(&g->arena_used) + need > 1ull << (g->arena_order[n - 1] & 63)) {
-        unsigned order = n == 0 ? EXTENT_ORDER : g->arena_order[n - 1] + (n > 3);
-        while (order < 44 && 1ull << order < need) order++;
+        unsigned order = n == 0 ? EXTENT_ORDER : (g->arena_order[n - 1] & 63) + (n > 3);
+        uint64_t room = n == 0 && other != NULL ? need + get(&other->live) : need; /* a copy has all that lives in one extent */
+        while (order < 44 && 1ull << order < room) order++;
+        if (n > 0 && get(&g->arena_reserved) > get(&g->arena_used)) /* what is left of the last one counts as garbage */
+            put(&g->appended, get(&g->appended) + get(&g->arena_reserved) - get(&g->arena_used));
         if (n == 4 && !is_list(seg) && container_add_spare(seg, g, other) < 0) return 0;
         if (n == MAX_ARENAS) return raise_out_of_memory(seg->name, need, shm_free_bytes()), 0;
         uint64_t at = place(seg, g, other, order);
@@ -355,12 +365,22 @@ void container_abandon(seg_t *seg) { punch_gaps(seg); }
 
 /* ---- after a death ---- */
 
+/* A new arena extent was counted, and `arena_used` still is the last one's. */
+static void reset_arena(seg_t *seg) {
+    generation_t *g = current(seg);
+    if (g->arenas > 0 && get(&g->arena_reserved) == 0) put(&g->arena_used, 0);
+}
+
+bool container_recovering; /* this process is at it */
+
 /* The lock was taken from the dead: finish what they had committed, count what they left uncounted. */
 void container_recover(seg_t *seg) {
     container_t *c = container_of(seg);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
+    container_recovering = true;
     if (container_prepare(seg) == 0 && container_look(seg) != NULL) {
+        reset_arena(seg);
         if (get(&c->pending) != 0) redo_settle(seg);
         FAULT(container_recovering);
         if (is_list(seg)) list_recount(seg);
@@ -368,6 +388,7 @@ void container_recover(seg_t *seg) {
         if (get(&c->pending) == 0) atomic_store(&c->sequence, (get(&c->sequence) | 1) + 1);
         punch_gaps(seg);
     }
+    container_recovering = false;
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }

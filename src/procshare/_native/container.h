@@ -58,6 +58,7 @@ void container_publish(seg_t *seg, const geometry_t *new);
 void container_forget(seg_t *seg, const generation_t *old);
 int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint64_t elements);
 void container_recover(seg_t *seg);
+extern bool container_recovering;
 void *container_corrupt(seg_t *seg);
 uint64_t container_elements(const generation_t *g, unsigned shift);
 void container_abandon(seg_t *seg);
@@ -151,11 +152,12 @@ int word_move(seg_t *seg, generation_t *new, uint64_t *word);
 int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generation);
 int map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word);
 geometry_t *map_geometry(seg_t *seg);
+bool map_added_since(seg_t *seg, const mapkey_t *key, uint64_t first);
 int map_make_room(seg_t *seg, uint64_t entries);
 int map_add(seg_t *seg, const mapkey_t *key, bool hidden, uint64_t *number);
 int map_put(seg_t *seg, const mapkey_t *key, const item_t *item);
 void map_set_word(seg_t *seg, uint64_t number, uint64_t word);
-void map_point(seg_t *seg, const mapkey_t *key, uint64_t number);
+bool map_point(seg_t *seg, const mapkey_t *key, uint64_t number);
 int map_empty(seg_t *seg);
 int map_compact(seg_t *seg, uint64_t extra);
 void map_recount(seg_t *seg);
@@ -184,7 +186,13 @@ static inline void redo_free(redo_list_t *list) {
     PyMem_Free(list->pair);
     list->pair = NULL;
 }
+/* What `pending` says. A number's last bits tell one record from a later one at the same place. */
+static inline uint64_t redo_name(uint64_t offset, uint64_t number, uint64_t state) {
+    return number << 48 | offset << 2 | state;
+}
+static inline uint64_t redo_offset(uint64_t pending) { return (pending & 0xffffffffffffull) >> 2; }
 int redo_add(redo_list_t *list, uint64_t position, uint64_t word);
+bool redo_sort(redo_list_t *list);
 int redo_commit(seg_t *seg, redo_list_t *list);
 int redo_look(seg_t *seg, uint64_t pending, uint64_t position, uint64_t *word);
 int redo_span(seg_t *seg, uint64_t pending, uint64_t *span);
@@ -250,6 +258,7 @@ typedef struct {
     uint64_t used, room, count;
     bool keys, values, glance; /* glance: wait for nobody */
     Py_ssize_t start, stop, step; /* list: which items */
+    uint64_t generation;          /* that they were taken from */
 } copies_t;
 int copies_take(handle_t *h, copies_t *copies);
 PyObject *copies_list(copies_t *copies);
@@ -271,12 +280,13 @@ typedef struct {
 } links_t; /* those that this thread has pickled */
 void links_begin(links_t *outer);
 PyObject *links_end(links_t *outer);
-PyObject *links_claim(seg_t *seg, PyObject *handles);
+PyObject *links_names(PyObject *handles);
+void links_claim(seg_t *seg, PyObject *handles);
 void links_drop(seg_t *seg);
 void links_compare(seg_t *seg, const generation_t *old);
-void links_release(seg_t *seg, int depth);
+void links_release(seg_t *seg);
 void container_end_file(const char *name);
-void links_untrack(seg_t *seg, int depth);
+void links_untrack(seg_t *seg);
 uint64_t links_length(const char *bytes, uint64_t length);
 
 #endif

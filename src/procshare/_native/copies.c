@@ -114,6 +114,7 @@ static int take(seg_t *seg, copies_t *copies, const stage_t *stage) {
     copies->used = copies->count = 0;
     bool known = seg->geometry->generation == atomic_load(&container_of(seg)->generation);
     if (!known && container_look(seg) == NULL) return -1;
+    copies->generation = seg->geometry->generation;
     return is_list(seg) ? take_list(seg, copies, stage) : take_map(seg, copies, stage);
 }
 
@@ -133,9 +134,8 @@ static int try_take(seg_t *seg, copies_t *copies) {
     }
     if (sequence & 1) return 0;
     int done = take(seg, copies, NULL);
-    uint64_t generation = seg->geometry->generation;
     atomic_thread_fence(memory_order_acquire);
-    if (atomic_load(&c->generation) != generation || atomic_load(&c->sequence) != sequence) {
+    if (atomic_load(&c->generation) != copies->generation || atomic_load(&c->sequence) != sequence) {
         if (done == -1) PyErr_Clear();
         return 0;
     }

@@ -92,7 +92,17 @@ int handle_create_container(handle_t *h, uint8_t kind) {
     handle_adopt(h, seg, 0, kind, 0);
     h->created = true;
     h->epoch = process.epoch;
+    seg->making = true;
     return 0;
+}
+
+/* It is filled: give it its name, if it was asked to have one, or keeps others, by whom it is looked for. */
+int handle_publish_container(handle_t *h, PyObject *name) {
+    h->seg->making = false;
+    if (handle_publish(h, name) < 0) return -1;
+    if (!container_keeps(h->seg) || segment_name(h->seg) == 0) return 0;
+    handle_abort(h);
+    return -1;
 }
 
 /* Give a finished object the name that it was asked to have; an object without one has nothing to do. */

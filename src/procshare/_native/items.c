@@ -35,13 +35,14 @@ int item_place(seg_t *seg, const item_t *item, uint64_t *word) {
     if (item->links == NULL) {
         offset = container_append(seg, current(seg), NULL, (uint8_t)item->word, "", 0, bytes, length);
     } else {
-        PyObject *names = links_claim(seg, item->links);
+        PyObject *names = segment_name(seg) < 0 ? NULL : links_names(item->links); /* a sweep looks for who claimed it */
         if (names == NULL) return -1;
         offset = container_append(seg, current(seg), NULL, (uint8_t)item->word | RECORD_LINKED, PyBytes_AsString(names),
                                   (uint64_t)PyBytes_Size(names), bytes, length);
         Py_DECREF(names);
     }
     if (offset == 0) return -1;
+    if (item->links != NULL) links_claim(seg, item->links); /* before anything names the record */
     if (item->links != NULL) put(&current(seg)->linked, get(&current(seg)->linked) + 1);
     *word = tagged_at(offset);
     return 0;
@@ -94,7 +95,11 @@ PyObject *word_read(seg_t *seg, uint64_t word, uint64_t generation, bool *stale)
     uint64_t length = 0;
     const char *at = record_at(seg, tagged_offset(word), &tag, &length);
     if (at != NULL && length > SHORT) {
-        if ((large = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length)) == NULL) return NULL;
+        if ((large = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length)) == NULL) {
+            *stale = get(&c->generation) != generation;
+            if (*stale) PyErr_Clear();
+            return NULL;
+        }
         copy = PyBytes_AsString(large);
     }
     if (at != NULL) memcpy(copy, at, length);

@@ -143,7 +143,7 @@ typedef struct {
 /* A container's root. */
 typedef struct {
     _Atomic uint64_t generation; /* its number; generations[number & 1] describes it */
-    _Atomic uint64_t pending;    /* offset of a redo record << 2 | REDO_*, or 0 */
+    _Atomic uint64_t pending;    /* some bits of a number << 48 | offset of a redo record << 2 | REDO_*, or 0 */
     uint64_t seed[3];            /* of the hash of keys */
     _Alignas(64) _Atomic uint64_t sequence; /* odd while a commit is being made */
     _Atomic uint64_t transaction;           /* number of the last one over several containers that this one was first of */

@@ -3,16 +3,17 @@
  *   record with handles:  | size, 4 bytes | length, 2 bytes | name | length | name | ... | the pickle |
  *
  * A handle that is pickled into a container's value is noted, and the object behind it claimed: its claim (in the header, for a
- * slab's slot in the page of claims) is the container's id. Whoever claims first keeps it. What is claimed belongs to no process: it
+ * slab's slot in the page of claims) is the container's id, once the record is written, and before anything names it. Whoever claims first keeps it. What is claimed belongs to no process: it
  * stays when its creator and all who are attached leave, and goes when the container does, or when the container is
  * compacted and no value names it any more. A container is not claimed by one that it keeps itself, at whatever depth.
  *
  * What is claimed stays registered with the resource tracker that knows its container too, so that both go with the process tree;
  * if the container outlives the tree (opened, handed over), it is taken off.
  *
- * Deaths. The claim is made before the record that names it is published. In between it is kept by a container that does not
- * know it, until the container goes: then nothing has its id, and the next sweep takes it for garbage (segment.py). Dropping gives
- * the claim up first, and then unlinks; in between it is garbage as well.
+ * Deaths. The claim is made before the record is named. In between it is kept by a container in which nothing names it,
+ * until the next compaction or the container's end. Dropping marks the claim first (its bits inverted, an id that nobody
+ * has), under the lock, gives it up after the lock, and then unlinks; in between it is garbage, which the next sweep takes
+ * (segment.py).
  */
 #include "container.h"
 
@@ -23,6 +24,7 @@
 
 #define DEEPEST 200 /* containers within containers that are released on one stack; what is deeper is left to the sweep */
 
+static _Thread_local int depth;
 static _Thread_local links_t links __attribute__((tls_model("initial-exec")));
 
 /* ---- noting handles ---- */
@@ -126,6 +128,7 @@ static uint64_t claim_of_id(uint64_t id) {
 /* Whether *seg* is kept by *child*, directly or by way of others. */
 static bool kept_by(const seg_t *seg, const seg_t *child) {
     uint64_t id = atomic_load(&seg->header->claim);
+    if (get(&current(child)->linked) == 0) return false; /* it keeps nothing at all */
     for (int i = 0; i < 10000 && id != 0; i++) {
         if (id == child->header->id) return true;
         id = claim_of_id(id);
@@ -134,9 +137,9 @@ static bool kept_by(const seg_t *seg, const seg_t *child) {
 }
 
 /* The object goes when the container does: so it is no longer the tracker's either, if the container is not. */
-static void untrack(seg_t *child, int depth) {
+static void untrack(seg_t *child) {
     if (child->header->name[0] != '\0') segment_unregister(&child->header->tracker, child->name);
-    if (is_container(child->kind)) links_untrack(child, depth + 1);
+    if (is_container(child->kind)) links_untrack(child);
 }
 
 static void claim(seg_t *seg, handle_t *h) {
@@ -144,20 +147,27 @@ static void claim(seg_t *seg, handle_t *h) {
     uint64_t none = 0;
     if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return;
     if (is_container(child->kind) && kept_by(seg, child)) return;
-    if (!atomic_compare_exchange_strong(segment_claim(child, h->index), &none, seg->header->id)) return;
+    _Atomic uint64_t *word = segment_claim(child, h->index);
+    if (!atomic_compare_exchange_strong(word, &none, seg->header->id)) {
+        if (none == ~seg->header->id) atomic_compare_exchange_strong(word, &none, seg->header->id); /* it was about to be dropped */
+        return;
+    }
     FAULT(links_claimed);
+    if (is_container(child->kind) && kept_by(seg, child)) { /* it claimed us meanwhile */
+        atomic_store(word, 0);
+        return;
+    }
     atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
     segment_ref(child);
-    if (atomic_load(&child->header->tracker) != atomic_load(&seg->header->tracker)) untrack(child, 0);
+    if (atomic_load(&child->header->tracker) != atomic_load(&seg->header->tracker)) untrack(child);
     if (h->index == 0) segment_give_up(child);
     segment_unref(child);
 }
 
-/* Claim what the handles lead to, as far as nobody else has; their names, as a record has them, or NULL with an exception. */
-PyObject *links_claim(seg_t *seg, PyObject *handles) {
+/* The names of what the handles lead to, as a record has them; NULL with an exception. */
+PyObject *links_names(PyObject *handles) {
     Py_ssize_t n = PyList_Size(handles), room = 4;
     for (Py_ssize_t i = 0; i < n; i++) room += 2 + OBJECT_NAME_ROOM;
-    if (segment_name(seg) < 0) return NULL; /* a sweep looks for it, to see whether what it claimed is still kept */
     PyObject *names = PyByteArray_FromStringAndSize(NULL, room), *out = NULL;
     if (names == NULL) return NULL;
     char *at = PyByteArray_AsString(names);
@@ -172,7 +182,6 @@ PyObject *links_claim(seg_t *seg, PyObject *handles) {
         memcpy(at + size, &length, 2);
         memcpy(at + size + 2, name, length);
         size += 2u + length;
-        claim(seg, h);
     }
     memcpy(at, &size, 4);
     out = PyBytes_FromStringAndSize(at, size);
@@ -180,26 +189,38 @@ PyObject *links_claim(seg_t *seg, PyObject *handles) {
     return out;
 }
 
+/* Whether it has, or had, handles in its values. */
+bool container_keeps(const seg_t *seg) { return get(&current(seg)->linked) > 0; }
+
+/* Claim what the handles lead to, as far as nobody else has. */
+void links_claim(seg_t *seg, PyObject *handles) {
+    for (Py_ssize_t i = 0; i < PyList_Size(handles); i++) claim(seg, (handle_t *)PyList_GetItem(handles, i));
+}
+
 /* ---- letting go ---- */
 
 typedef struct {
-    uint64_t id; /* the container's */
-    int depth;
+    uint64_t id;    /* the container's */
+    bool compacted; /* it goes on, and no longer names what is dropped */
 } dropping_t;
 
 /* A slab's slot: dead; and the slab too, if nobody has it and nothing else in it is alive. */
-static void end_slot(seg_t *slab, uint32_t index, bool attached) {
+static void end_slot(seg_t *slab, uint32_t index, bool attached, bool compacted) {
+    if (attached && compacted && slab->open[index] > 0) return; /* a handle here goes on; at the latest it ends with its slab */
     slab_give_back(slab, index);
     if (attached || !seat_take_all(slab->fd)) return;
     if (!segment_claimed(slab) && !segment_in_flight(slab)) segment_unlink_name(slab);
     seat_drop_all(slab->fd);
 }
 
-static void end_segment(seg_t *child, bool attached, int depth) {
-    bool shared = atomic_load(&child->header->flags) & SEG_SHARED, alone = false;
-    if (attached && shared) return; /* it belongs to whoever is attached, and goes with the last of them */
-    if (shared && !attached && !(alone = seat_take_all(child->fd))) return;
-    if (is_container(child->kind)) links_release(child, depth + 1);
+/* What was handed over or opened, and what was taken out of a container that goes on, belongs to whoever is attached: it goes
+ * with the last of them. */
+static void end_segment(seg_t *child, bool attached, bool compacted) {
+    bool shared = compacted || (atomic_load(&child->header->flags) & SEG_SHARED), alone = false;
+    if (shared && (attached || !(alone = seat_take_all(child->fd)))) {
+        atomic_fetch_or(&child->header->flags, SEG_SHARED);
+        return;
+    }
     if (attached) segment_destroy(child);
     else segment_unlink_name(child);
     if (alone) seat_drop_all(child->fd);
@@ -211,24 +232,29 @@ static void drop(const char *object, void *arg) {
     uint32_t generation, index = split(object, name, &generation);
     seg_t *child = mapped(name);
     bool attached = child != NULL;
-    uint64_t id = dropping->id;
+    uint64_t id = dropping->compacted ? ~dropping->id : dropping->id, other = ~id;
     if (attached) segment_ref(child);
     else if ((child = segment_peek(name)) == NULL) return;
     bool there = index <= child->slots && (index > 0) == (child->kind == KIND_SLAB) &&
                  (index == 0 || atomic_load(&segment_slot(child, index)->generation) == generation);
-    if (there && atomic_compare_exchange_strong(segment_claim(child, index), &id, 0)) {
+    _Atomic uint64_t *word = there ? segment_claim(child, index) : NULL;
+    if (there && (atomic_compare_exchange_strong(word, &id, 0) ||
+                  (!dropping->compacted && atomic_compare_exchange_strong(word, &other, 0)))) {
         FAULT(links_dropping);
-        if (index > 0) end_slot(child, index, attached);
-        else end_segment(child, attached, dropping->depth);
+        if (index > 0) end_slot(child, index, attached, dropping->compacted);
+        else end_segment(child, attached, dropping->compacted);
     }
     if (attached) segment_unref(child);
     else segment_discard(child);
 }
 
 /* The container is about to go: so does all that it keeps. */
-void links_release(seg_t *seg, int depth) {
-    dropping_t dropping = {seg->header->id, depth};
-    if (depth < DEEPEST) each_link(seg, current(seg), drop, &dropping);
+void links_release(seg_t *seg) {
+    dropping_t dropping = {seg->header->id, false};
+    if (depth >= DEEPEST) return;
+    depth++;
+    each_link(seg, current(seg), drop, &dropping);
+    depth--;
 }
 
 /* The same for one that nobody is attached to. */
@@ -237,7 +263,7 @@ void container_end_file(const char *name) {
     if (seg == NULL) return;
     if (is_container(seg->kind)) {
         transaction_tell(seg);
-        links_release(seg, 0);
+        links_release(seg);
     }
     segment_discard(seg);
 }
@@ -250,15 +276,18 @@ static void untrack_name(const char *object, void *arg) {
     bool attached = child != NULL;
     if (attached) segment_ref(child);
     else if ((child = segment_peek(name)) == NULL) return;
-    if (index <= child->slots && atomic_load(segment_claim(child, index)) == dropping->id) untrack(child, dropping->depth);
+    if (index <= child->slots && atomic_load(segment_claim(child, index)) == dropping->id) untrack(child);
     if (attached) segment_unref(child);
     else segment_discard(child);
 }
 
 /* The container outlives this process tree: so does what it keeps. */
-void links_untrack(seg_t *seg, int depth) {
-    dropping_t dropping = {seg->header->id, depth};
-    if (depth < DEEPEST) each_link(seg, current(seg), untrack_name, &dropping);
+void links_untrack(seg_t *seg) {
+    dropping_t dropping = {seg->header->id, false};
+    if (depth >= DEEPEST) return;
+    depth++;
+    each_link(seg, current(seg), untrack_name, &dropping);
+    depth--;
 }
 
 /* ---- after a compaction: what the old generation named, and the new one does not ---- */
@@ -299,6 +328,16 @@ static const char **sorted(const names_t *names, size_t *count) {
     return out;
 }
 
+/* The claim says that it is about to be dropped: until it is, storing it again takes that back. */
+static void mark(const char *object, uint64_t id) {
+    char name[NAME_ROOM];
+    uint32_t generation, index = split(object, name, &generation);
+    seg_t *child = mapped(name), *peeked = child ? NULL : segment_peek(name);
+    if (child == NULL && (child = peeked) == NULL) return;
+    if (index <= child->slots) atomic_compare_exchange_strong(segment_claim(child, index), &id, ~id);
+    if (peeked != NULL) segment_discard(peeked);
+}
+
 /* Note what need not be kept any longer. The lock is held, so it is not let go before links_drop(). */
 void links_compare(seg_t *seg, const generation_t *old) {
     generation_t *new = current(seg);
@@ -311,7 +350,10 @@ void links_compare(seg_t *seg, const generation_t *old) {
     bool sure = olds != NULL && news != NULL && !before.failed && !after.failed; /* else keep all, rather than too few */
     for (size_t i = 0; i < n && sure; i++) {
         bool twice = i > 0 && strcmp(olds[i - 1], olds[i]) == 0;
-        if (!twice && bsearch(&olds[i], news, m, sizeof *news, by_text) == NULL) collect(olds[i], &gone);
+        if (!twice && bsearch(&olds[i], news, m, sizeof *news, by_text) == NULL) {
+            collect(olds[i], &gone);
+            mark(olds[i], seg->header->id);
+        }
     }
     seg->drops = gone.bytes;
     seg->drops_length = gone.length;
@@ -326,9 +368,13 @@ void links_drop(seg_t *seg) {
     if (LIKELY(seg->drops == NULL)) return;
     char *names = seg->drops;
     size_t length = seg->drops_length;
-    dropping_t dropping = {seg->header->id, 0};
+    dropping_t dropping = {seg->header->id, true};
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
     seg->drops = NULL;
     seg->drops_length = 0;
     for (size_t at = 0; at < length; at += strlen(names + at) + 1) drop(names + at, &dropping);
     free(names);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 }

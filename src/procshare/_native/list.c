@@ -23,7 +23,7 @@ static bool same_place(uint64_t span, uint64_t after, int64_t index, uint64_t i)
 int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation) {
     container_t *c = container_of(seg);
     geometry_t *g = seg->geometry;
-    for (int tries = 0; tries < 1000000; tries++) {
+    for (int tries = 0; tries < 1000; tries++) {
         if (UNLIKELY(g->generation != atomic_load_explicit(&c->generation, memory_order_acquire)) && container_look(seg) == NULL)
             return -1;
         generation_t *now = generation_of(seg, g->generation);
@@ -51,7 +51,7 @@ int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation) {
         if (UNLIKELY(!same_place(span, after, index, (uint64_t)i))) continue;
         if (LIKELY(atomic_load_explicit(word_at(g, position), memory_order_acquire) == *word)) {
             if (LIKELY(*word != 0)) return 1;
-            if (tries > 1000) break;
+            if (tries > 100) break;
         }
     }
     return container_corrupt(seg), -1;

@@ -178,10 +178,11 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
     hold->blocks++;
     hold_stage(hold, false);
     Py_CLEAR(hold->record); /* left by a thread that exited inside its block, as is the stage */
-    stage_free(hold->stage);
+    struct stage *left = hold->stage;
     hold->stage = NULL;
     hold->direct = false;
     enlist(hold);
+    stage_free(left);
     if (UNLIKELY(got == 1) && seg->kind >= KIND_DICT) {
         hold->direct = true; /* nobody joins this */
         container_recover(seg);
@@ -207,6 +208,11 @@ void lock_release(hold_t *hold, bool changed) {
 static void abandon(hold_t *hold) {
     uintptr_t leaving = LEAVING, thread = atomic_load(&hold->thread);
     if (thread == 0 || thread == leaving) return; /* somebody was faster */
+    if (hold->direct) { /* in the middle of a change to a container: the lock goes when the process does, to be recovered */
+        delist(hold);
+        atomic_store(&hold->thread, leaving);
+        return;
+    }
     slot_recover(hold->slot);
     delist(hold);
     hold->depth = 0;

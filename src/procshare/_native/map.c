@@ -68,7 +68,7 @@ static inline int probe(seg_t *seg, geometry_t *g, const mapkey_t *key, uint64_t
 int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generation) {
     container_t *c = container_of(seg);
     geometry_t *g = seg->geometry;
-    for (int tries = 0; tries < 100000; tries++) {
+    for (int tries = 0; tries < 1000; tries++) {
         if (UNLIKELY(g->generation != atomic_load_explicit(&c->generation, memory_order_acquire)) && container_look(seg) == NULL)
             return -1;
         *generation = g->generation;
@@ -129,6 +129,13 @@ int map_locate(seg_t *seg, const mapkey_t *key, uint64_t *number, uint64_t *word
     return spot.live;
 }
 
+/* Whether an entry of this key was added, without a value yet, from number *first* on. */
+bool map_added_since(seg_t *seg, const mapkey_t *key, uint64_t first) {
+    spot_t spot;
+    find_spot(seg, seg->geometry, key, &spot);
+    return spot.has_dead && (uint32_t)get(&seg->geometry->index[spot.dead]) - 1u >= first;
+}
+
 static void store_slot(_Atomic uint64_t *slot, uint32_t hash, uint64_t number) {
     atomic_store_explicit(slot, (uint64_t)hash << 32 | (uint32_t)(number + 1), memory_order_release);
 }
@@ -183,7 +190,7 @@ static int rebuild(seg_t *seg, uint64_t extra, bool compact) {
     container_start_generation(seg, new, !compact, !compact);
     int done = container_add_index(seg, new, old, index_order(keep + extra, compact ? 4 : 3));
     if (done == 0 && new->index_order > LARGE_INDEX) done = container_add_spare(seg, new, old);
-    if (done == 0 && compact) done = container_ready(seg, new, old, keep + extra);
+    if (done == 0 && compact) done = container_ready(seg, new, old, keep + extra > 0 ? keep + extra : 1);
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
     if (done == 0 && !compact) {
         for (uint64_t at = 0; at <= g->mask; at++) {
@@ -243,19 +250,22 @@ int map_add(seg_t *seg, const mapkey_t *key, bool hidden, uint64_t *number) {
     FAULT(map_entered);
     atomic_store_explicit(&now->span, *number + 1, memory_order_release);
     FAULT(map_counted);
+    bool indexed = true;
     if (hidden) index_entry(g, key->hash, *number);
-    else map_point(seg, key, *number);
+    else indexed = map_point(seg, key, *number);
     FAULT(map_indexed);
-    return 0;
+    return indexed ? 0 : (container_corrupt(seg), -1);
 }
 
 /* Let the first slot of a key that leads to no live entry, or a new slot, lead to this one. */
-void map_point(seg_t *seg, const mapkey_t *key, uint64_t number) {
+bool map_point(seg_t *seg, const mapkey_t *key, uint64_t number) {
     spot_t spot;
     find_spot(seg, seg->geometry, key, &spot);
-    if (spot.live && !spot.has_dead) return;
+    if (spot.live && !spot.has_dead) return true;
     uint64_t at = spot.has_dead ? spot.dead : spot.free;
-    if (at != UINT64_MAX) store_slot(&seg->geometry->index[at], key->hash, number);
+    if (at == UINT64_MAX) return false; /* only a damaged index is full */
+    store_slot(&seg->geometry->index[at], key->hash, number);
+    return true;
 }
 
 /* The one store: this entry now has this value. In the middle of a commit. */

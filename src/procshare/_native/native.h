@@ -68,6 +68,7 @@ struct seg {
     int seat;
     uint32_t token; /* my lock word */
     bool owner, exported, unlinked, heap_busy; /* heap_busy: a thread of ours has the heap lock */
+    bool making;  /* a container that is being filled: it gets its name when it is whole */
     hold_t **holds; /* by slot index; the root slot is index 0 */
     uint32_t *open; /* likewise: this process's handles */
     char name[NAME_ROOM];
@@ -245,6 +246,7 @@ static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t 
 void stage_free(struct stage *stage);
 void container_recover(seg_t *seg);
 int container_prepare(seg_t *seg);
+bool container_keeps(const seg_t *seg);
 seg_t *container_create(uint32_t kind);
 int links_note(handle_t *h);
 
@@ -286,6 +288,7 @@ int handle_place(handle_t *h, uint8_t kind, PyObject *name);
 int handle_publish(handle_t *h, PyObject *name);
 void handle_abort(handle_t *h);
 int handle_create_container(handle_t *h, uint8_t kind);
+int handle_publish_container(handle_t *h, PyObject *name);
 void handle_let_go(handle_t *h);
 void handle_adopt(handle_t *h, seg_t *seg, uint32_t index, uint8_t kind, uint8_t code);
 hold_t *handle_hold(handle_t *h);

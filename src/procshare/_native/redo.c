@@ -22,7 +22,7 @@
 const redo_t *redo_at(seg_t *seg, uint64_t pending, uint64_t *count) {
     uint8_t tag = 0;
     uint64_t length = 0;
-    const char *at = record_at(seg, pending >> 2, &tag, &length);
+    const char *at = record_at(seg, redo_offset(pending), &tag, &length);
     if (at == NULL || tag != RECORD_REDO || length < sizeof(redo_t)) return NULL;
     const redo_t *redo = (const redo_t *)(const void *)at;
     *count = *(const volatile uint64_t *)&redo->count;
@@ -81,6 +81,7 @@ int redo_settle(seg_t *seg) {
         int done = committed(seg, redo, pending);
         if (done < 0 || (done == 1 && transaction_settle_others(seg, redo) < 0)) return -1;
         commit_begin(seg);
+        if (done == 1 && redo->first != 0 && container_recovering) transaction_tell(seg); /* the first may be gone */
         if (done == 1) apply(seg, redo, count);
         if (done == 1 && redo->first != 0) {
             put(&c->settled_first, redo->first);
@@ -112,12 +113,20 @@ static int by_position(const void *a, const void *b) {
     return *one < *other ? -1 : *one > *other;
 }
 
+/* Sort by position; false: a position comes twice. */
+bool redo_sort(redo_list_t *list) {
+    bool sorted = true, once = true;
+    for (uint64_t i = 1; i < list->count; i++) sorted = sorted && list->pair[i - 1].position < list->pair[i].position;
+    if (sorted) return true;
+    qsort(list->pair, list->count, sizeof list->pair[0], by_position);
+    for (uint64_t i = 1; i < list->count; i++) once = once && list->pair[i - 1].position < list->pair[i].position;
+    return once;
+}
+
 /* Append the record: its offset, or 0 with an exception. *others*: who else is in the transaction, or "". */
 uint64_t redo_write(seg_t *seg, redo_list_t *list, uint64_t transaction, uint64_t first, const char *others, uint64_t length) {
     redo_t head = {list->count, list->span, transaction, first};
-    bool sorted = true;
-    for (uint64_t i = 1; i < list->count; i++) sorted = sorted && list->pair[i - 1].position < list->pair[i].position;
-    if (!sorted) qsort(list->pair, list->count, sizeof list->pair[0], by_position);
+    redo_sort(list);
     uint64_t pairs = list->count * sizeof list->pair[0];
     char *body = PyMem_Malloc(pairs + length + 1);
     if (body == NULL) return PyErr_NoMemory(), 0;
@@ -145,7 +154,7 @@ int redo_commit(seg_t *seg, redo_list_t *list) {
     if (offset == 0) return -1;
     FAULT(redo_written);
     commit_begin(seg);
-    atomic_store(&c->pending, offset << 2 | REDO_COMMITTED);
+    atomic_store(&c->pending, redo_name(offset, get(&c->sequence) >> 1, REDO_COMMITTED));
     FAULT(redo_pending);
     return redo_settle(seg);
 }

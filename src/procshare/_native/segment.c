@@ -333,7 +333,7 @@ int segment_publish(seg_t *seg, const char *name) {
 /* Give it its name if it has none, though nobody was told it: it still goes with its owner's last handle. */
 int segment_name(seg_t *seg) {
     bool linked = atomic_load(&seg->header->flags) & SEG_LINKED;
-    return linked || seg->unlinked ? 0 : segment_publish(seg, NULL);
+    return linked || seg->unlinked || seg->making ? 0 : segment_publish(seg, NULL);
 }
 
 /* Make it attachable by whoever is told its name. The owner then keeps it until it exits or unlinks. */
@@ -352,8 +352,11 @@ void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
     if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
     if (is_container(seg->kind)) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback); /* a handle may be freed while an exception is on its way */
         transaction_finish(seg); /* who may have to ask it has its answer */
-        links_release(seg, 0); /* what it keeps goes with it */
+        links_release(seg);      /* what it keeps goes with it */
+        PyErr_Restore(type, value, traceback);
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
     if (segment_names(seg, seg->name)) unlink(path);
@@ -387,6 +390,11 @@ bool segment_in_flight(const seg_t *seg) {
 /* Nothing here needs the segment any more but perhaps views: unlink it if this process owns it; else give up the seat,
  * and unlink it if nobody is left. */
 void segment_leave(seg_t *seg) {
+    if (seg->holds != NULL && seg->holds[0] != NULL && seg->holds[0]->direct) {
+        /* The process exits while a daemon thread is in the middle of a change. Its lock and its seat go with the process. */
+        if (seg->owner && !segment_claimed(seg)) segment_unlink_name(seg);
+        return;
+    }
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
         if (seg->holds[i] != NULL && atomic_load(&seg->holds[i]->thread) != 0) lock_abandon(seg->holds[i]);
     if (is_container(seg->kind)) transaction_finish(seg);
@@ -432,7 +440,7 @@ void segment_destroy(seg_t *seg) {
 void segment_hand_over(seg_t *seg) {
     seg->owner = false;
     unregister_name(seg);
-    if (is_container(seg->kind)) links_untrack(seg, 0);
+    if (is_container(seg->kind)) links_untrack(seg);
     segment_give_up(seg);
 }
 

@@ -446,11 +446,35 @@ static ready_t *ready_all(seg_t *seg, PyObject *list, bool pairs) {
     return ready;
 }
 
+/* Set many keys without a stage: 1 done, 0 a key comes twice, and nothing was changed, -1 exception. */
+static int set_many(seg_t *seg, const ready_t *set, Py_ssize_t count) {
+    redo_list_t list = {.span = get(&current(seg)->span)};
+    if (map_make_room(seg, (uint64_t)count) < 0) return -1;
+    uint64_t first = get(&current(seg)->span), number, old, word;
+    int done = 1;
+    for (Py_ssize_t i = 0; i < count && done == 1; i++) {
+        int live = map_locate(seg, &set[i].key, &number, &old);
+        if (live < 0 || item_place(seg, &set[i].item, &word) < 0) done = -1;
+        else if (live == 0 && (done = map_added_since(seg, &set[i].key, first) ? 0 : 1) == 1)
+            done = map_add(seg, &set[i].key, false, &number) < 0 ? -1 : 1;
+        if (done == 1 && redo_add(&list, number, word) < 0) done = -1;
+    }
+    if (done == 1 && !redo_sort(&list)) done = 0;
+    if (done == 1) done = redo_commit(seg, &list) < 0 ? -1 : 1;
+    redo_free(&list);
+    if (done == 1) map_tidy(seg);
+    return done;
+}
+
 /* Clear, then set, then drop, as one commit. The block's stage, or one of this call's own. */
 static int change_all(handle_t *h, bool empty, ready_t *set, Py_ssize_t count, ready_t *drop, Py_ssize_t drops) {
     access_t a;
     if (access_write(h, &a) < 0) return -1;
     stage_t *saved = NULL, *stage;
+    if (!a.inside && !empty && drops == 0) {
+        int quick = set_many(a.seg, set, count);
+        if (quick != 0) return access_end(&a, quick);
+    }
     int done = access_begin_many(&a, &stage, &saved, count + drops > 1);
     if (done == 0 && empty) done = stage_clear(a.seg, stage);
     for (Py_ssize_t i = 0; i < count && done == 0; i++) {
@@ -516,7 +540,8 @@ static PyObject *create(PyObject *self, PyObject *args) {
     int kind;
     if (!PyArg_ParseTuple(args, "iO!O", &kind, &PyList_Type, &pairs, &name)) return NULL;
     if (handle_create_container(h, (uint8_t)kind) < 0) return NULL;
-    int done = 0;
+    access_t a;
+    int done = access_write(h, &a) < 0 ? -1 : access_end(&a, map_make_room(h->seg, (uint64_t)PyList_Size(pairs)));
     for (Py_ssize_t i = 0, n = PyList_Size(pairs); i < n && done >= 0; i++) {
         PyObject *pair = PyList_GetItem(pairs, i);
         bool fits = PyTuple_Check(pair) && PyTuple_Size(pair) == 2;
@@ -524,7 +549,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
         done = fits ? put_item(h, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1)) : -1;
     }
     if (done < 0) handle_abort(h);
-    if (done < 0 || handle_publish(h, name) < 0) return NULL;
+    if (done < 0 || handle_publish_container(h, name) < 0) return NULL;
     Py_RETURN_NONE;
 }
 

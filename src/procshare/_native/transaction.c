@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define MOST_MEMBERS 4096 /* of a transaction: a damaged record is not read for ever */
+
 /* ---- who is in a transaction ---- */
 
 /* The next of the names at *at; NULL at the end. */
@@ -39,7 +41,7 @@ static const char *names_of(seg_t *seg, uint64_t pending, const char **end) {
     uint8_t tag = 0;
     uint64_t length = 0, count;
     const redo_t *redo = redo_at(seg, pending, &count);
-    const char *at = record_at(seg, pending >> 2, &tag, &length);
+    const char *at = record_at(seg, redo_offset(pending), &tag, &length);
     *end = at == NULL || redo == NULL ? "" : at + length;
     const char *names = redo == NULL ? "" : (const char *)&redo->pair[count];
     return names > *end ? *end : names;
@@ -67,7 +69,7 @@ static bool says_committed(const char *name, const redo_t *redo) {
         uint64_t count;
         const redo_t *there = seg ? redo_at(seg, pending, &count) : NULL;
         if (there != NULL) head = *there;
-        else if (fd >= 0 && pread(fd, &head, sizeof head, (off_t)((pending >> 2) + 8)) != (ssize_t)sizeof head) head.first = 0;
+        else if (fd >= 0 && pread(fd, &head, sizeof head, (off_t)(redo_offset(pending) + 8)) != (ssize_t)sizeof head) head.first = 0;
         yes = head.first == redo->first && head.transaction == redo->transaction;
     }
     if (fd >= 0) close(fd);
@@ -80,13 +82,21 @@ int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending) {
     const char *end, *at = names_of(seg, pending, &end);
     container_t *c = container_of(seg);
     if (redo->first == 0 || (pending & 3) != REDO_PREPARED) return 0;
-    while (next_name(&at, end, name) != NULL) {
+    for (int i = 0; i < MOST_MEMBERS && next_name(&at, end, name) != NULL; i++) {
         if (strcmp(name, seg->name) == 0 || !says_committed(name, redo)) continue;
         uint64_t seen = pending; /* from now on, whoever asks us is told */
         atomic_compare_exchange_strong(&c->pending, &seen, (pending & ~3ull) | REDO_COMMITTED);
         return 1;
     }
-    return atomic_load(&c->pending) == pending ? 0 : -1;
+    if (atomic_load(&c->pending) != pending) return -1;
+    hold_t *hold = seg->handles > 0 && !seat_alive(seg, atomic_load(&seg->header->root.lock)) ? hold_of(seg, 0) : NULL;
+    if (hold == NULL || held_here(hold)) return 0;
+    if (lock_acquire(hold, 0) == 0) { /* from the dead who left it, which settles it: nobody need ask again */
+        lock_release(hold, false);
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
 }
 
 static int settle_other(const char *name, const redo_t *redo) {
@@ -119,7 +129,7 @@ int transaction_settle_others(seg_t *seg, const redo_t *redo) {
     char name[NAME_ROOM];
     if (redo->first == 0 || redo->first != seg->header->id) return 0;
     const char *end, *at = names_of(seg, atomic_load(&container_of(seg)->pending), &end);
-    while (next_name(&at, end, name) != NULL)
+    for (int i = 0; i < MOST_MEMBERS && next_name(&at, end, name) != NULL; i++)
         if (strcmp(name, seg->name) != 0 && settle_other(name, redo) < 0) return -1;
     return 0;
 }
@@ -132,7 +142,7 @@ void transaction_tell(seg_t *seg) {
     char name[NAME_ROOM];
     if (redo == NULL || redo->first == 0) return;
     const char *end, *at = names_of(seg, pending, &end);
-    while (next_name(&at, end, name) != NULL) {
+    for (int i = 0; i < MOST_MEMBERS && next_name(&at, end, name) != NULL; i++) {
         if (strcmp(name, seg->name) == 0) continue;
         seg_t *other = mapped(name), *peeked = other ? NULL : segment_peek(name);
         if (other == NULL && (other = peeked) == NULL) continue;
@@ -244,7 +254,7 @@ static handle_t *new_guard(handle_t *h) {
         Py_XDECREF(to);
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
-        if (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) plain[h->kind] = (PyTypeObject *)Py_NewRef((PyObject *)type);
+        if (plain[h->kind] == NULL) plain[h->kind] = (PyTypeObject *)Py_NewRef((PyObject *)type);
     } else
         Py_CLEAR(guard);
     return (handle_t *)guard;
@@ -252,25 +262,26 @@ static handle_t *new_guard(handle_t *h) {
 
 static void end_member(member_t *m, bool changed) {
     hold_t *hold = m->hold;
+    stage_t *drop = m->saved;
     m->hold = NULL;
-    if (m->inner) {
-        stage_free(m->saved);
-    } else {
-        stage_free(hold->stage);
+    if (!m->inner) {
+        drop = hold->stage;
         hold->stage = NULL;
         hold_stage(hold, false);
         hold->direct = false;
     }
     m->saved = NULL;
     lock_release(hold, changed);
+    stage_free(drop); /* last: a handle's end may run anybody's code */
 }
 
 static void roll_back(member_t *m) {
     if (!m->inner) return; /* end_member() drops all */
-    stage_free(m->hold->stage);
+    stage_t *undone = m->hold->stage;
     m->hold->stage = m->saved;
     m->saved = NULL;
     hold_stage(m->hold, m->hold->stage != NULL);
+    stage_free(undone);
 }
 
 static int begin_member(transaction_t *self, member_t *m, int64_t until) {
@@ -286,7 +297,11 @@ static int begin_member(transaction_t *self, member_t *m, int64_t until) {
     m->inner = hold->depth > 1;
     self->held++;
     if (h->seg == NULL || self->state != FRESH) return raise_closed(), -1;
-    if (m->inner && hold->stage != NULL && (m->saved = stage_copy(hold->stage)) == NULL) return -1;
+    if (m->inner && hold->stage != NULL && (m->saved = stage_copy(hold->stage)) == NULL) {
+        m->hold = NULL; /* nothing to go back to, and nothing was changed */
+        self->held--;
+        return lock_release(hold, false), -1;
+    }
     if (!m->inner) {
         atomic_store_explicit(&hold->slot->since, (uint64_t)coarse_ns(), memory_order_relaxed);
         if (get(&container_of(hold->seg)->pending) != 0 && redo_settle(hold->seg) < 0) return -1;
@@ -298,6 +313,18 @@ static int begin_member(transaction_t *self, member_t *m, int64_t until) {
     m->guard->block = m->block;
     m->guard->epoch = process.epoch;
     return 0;
+}
+
+/* A block over several, of which this thread has some already and others not, could not be all or nothing: what is written to
+ * the ones it has is committed by their own block. */
+static int check_nesting(const transaction_t *self) {
+    Py_ssize_t held = 0;
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (self->members[i].handle->seg != NULL) held += held_here(hold_if_any(self->members[i].handle));
+    if (held == 0 || held == self->count) return 0;
+    PyErr_SetString(PyExc_RuntimeError, "transaction() inside a block of one of its containers would commit that one apart from "
+                                        "the others; put the transaction() outside, or over that one in it");
+    return -1;
 }
 
 static int make_guards(transaction_t *self) {
@@ -351,7 +378,7 @@ static PyObject *enter(PyObject *op, PyObject *unused) {
     transaction_t *self = (transaction_t *)op;
     if (self->state != FRESH || self->epoch != process.epoch) return guard_dead();
     if (self->held > 0 || self->guards != NULL) return guard_dead();
-    int done = make_guards(self);
+    int done = check_nesting(self) < 0 ? -1 : make_guards(self);
     for (Py_ssize_t i = 0; i < self->count && done == 0; i++) /* Python ran meanwhile */
         if (self->members[i].handle->seg == NULL) raise_closed(), done = -1;
     if (done == 0 && self->count > 1) qsort(self->members, (size_t)self->count, sizeof *self->members, by_inode);
@@ -402,12 +429,13 @@ static int commit_together(member_t **with, Py_ssize_t n) {
     Py_DECREF(names);
     put(&container_of(first)->transaction, number);
     FAULT(transaction_written);
+    if (n > MOST_MEMBERS) return PyErr_SetString(PyExc_ValueError, "a transaction is over at most 4096 containers"), -1;
     for (Py_ssize_t i = 0; i < n; i++) commit_begin(with[i]->hold->seg);
     for (Py_ssize_t i = 1; i < n; i++) {
-        atomic_store(&container_of(with[i]->hold->seg)->pending, with[i]->offset << 2 | REDO_PREPARED);
+        atomic_store(&container_of(with[i]->hold->seg)->pending, redo_name(with[i]->offset, number, REDO_PREPARED));
         FAULT(transaction_prepared);
     }
-    atomic_store(&container_of(first)->pending, with[0]->offset << 2 | REDO_COMMITTED);
+    atomic_store(&container_of(first)->pending, redo_name(with[0]->offset, number, REDO_COMMITTED));
     FAULT(transaction_committed);
     int done = 0;
     for (Py_ssize_t i = n; i-- > 0;) {

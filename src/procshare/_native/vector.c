@@ -20,7 +20,7 @@ static Py_ssize_t length(PyObject *self) {
     if (access_read((handle_t *)self, &a) < 0) return -1;
     if (a.stage != NULL) return (Py_ssize_t)stage_length(a.seg, a.stage);
     container_t *c = container_of(a.seg);
-    for (int tries = 0; tries < 1000000; tries++) {
+    for (int tries = 0; tries < 1000; tries++) {
         uint64_t generation = atomic_load(&c->generation), pending = atomic_load(&c->pending);
         uint64_t span = atomic_load(&generation_of(a.seg, generation)->span);
         bool sure = pending == 0 || redo_span(a.seg, pending, &span) >= 0;
@@ -412,7 +412,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
     PyObject *done = extend(self, values);
     Py_XDECREF(done);
     if (done == NULL) handle_abort(h);
-    if (done == NULL || handle_publish(h, name) < 0) return NULL;
+    if (done == NULL || handle_publish_container(h, name) < 0) return NULL;
     Py_RETURN_NONE;
 }
 

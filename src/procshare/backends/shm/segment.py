@@ -231,6 +231,15 @@ def _describe(name: str) -> list[SegmentInfo]:
 
 
 def _sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
+    gone: list[SegmentInfo] = []
+    while found := _sweep_once(dry_run, forgotten):
+        gone += found
+        if dry_run:
+            break
+    return gone  # again while anything went: what that had claimed may go now
+
+
+def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
     found: dict[str, Any] = {}
     for name in _ours():
         with suppress(NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):

@@ -109,6 +109,12 @@ def transaction(containers: Sequence[Any], timeout: float | None = None) -> Abst
 @contextmanager
 def _transaction(members: list[tuple[Any, Core]], timeout: float | None) -> Generator[tuple[Any, ...]]:
     labels = {core: member._label for member, core in members}
+    held = {core.hold.mine for core in labels}
+    if len(held) == 2:
+        raise RuntimeError(
+            "transaction() inside a block of one of its containers would commit that one apart from the others; "
+            "put the transaction() outside, or over that one in it"
+        )
     # In one order everywhere, so that two blocks never wait for each other. A semaphore's name is machine-wide.
     ordered = sorted(labels, key=lambda core: core.hold.lock._semlock.name)
     with _all_held([(core, labels[core]) for core in ordered], None if timeout is None else time.monotonic() + timeout):
