@@ -236,6 +236,7 @@ ACTIONS: dict[str, Action] = {
     "block that grows": Action([PAIR], [block(both, *(put(n, n) for n in range(400))), both]),
     "block that clears": Action([MANY], [block(do("clear"), put("a", 2), put("b", 2)), both]),
     "block undone": Action([SOME], [undone(put("a", 100)), both, undone(do("clear")), both]),
+    "set anew": Action([SOME], [block(drop("a"), put("a", 1), drop("b"), put("b", 1))]),
     "grow": Action([PAIR], [put(n, "v" * (n % 90)) for n in range(300)]),
     "shrink": Action([MANY], [*(drop(n) for n in range(295)), put("new", 1)]),
     "churn": Action([PAIR], [put("a", f"{n}" * 200) for n in range(120)]),

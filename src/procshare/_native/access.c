@@ -100,12 +100,20 @@ int access_begin_many(access_t *a, stage_t **stage, stage_t **saved, bool steps)
     return steps && a->inside && (*saved = stage_copy(*stage)) == NULL ? -1 : 0;
 }
 
-static int commit(seg_t *seg, stage_t *stage) {
+#define FEW 64 /* words of a list that are changed by a redo rather than by a new table */
+
+/* Commit a stage to its container alone: 1, or -1 with an exception and nothing changed. */
+int stage_commit(seg_t *seg, stage_t *stage) {
     redo_list_t list;
-    int done = stage_prepare(seg, stage, &list);
-    if (done == 0) done = redo_commit(seg, &list);
-    redo_free(&list);
-    if (done < 0) return -1;
+    bool many = is_list(seg) && stage->tail_count > FEW && stage->kept < span_length(get(&current(seg)->span));
+    if (many && get(&current(seg)->linked) == 0) { /* else the words that it no longer has must be looked at one by one */
+        if (list_rewrite(seg, stage) < 0) return -1;
+    } else {
+        int done = stage_prepare(seg, stage, &list);
+        if (done == 0) done = redo_commit(seg, &list);
+        redo_free(&list);
+        if (done < 0) return -1;
+    }
     stage_committed(seg, stage);
     if (is_list(seg)) list_tidy(seg);
     else map_tidy(seg);
@@ -114,7 +122,7 @@ static int commit(seg_t *seg, stage_t *stage) {
 
 /* Commit what the call staged, or leave it to the block's end; undo it if *done* is -1. */
 int access_end_many(access_t *a, stage_t *stage, stage_t *saved, int done) {
-    if (done >= 0) done = a->inside ? 1 : commit(a->seg, stage);
+    if (done >= 0) done = a->inside ? 1 : stage_commit(a->seg, stage);
     else if (saved != NULL) {
         a->hold->stage = saved;
         saved = stage;

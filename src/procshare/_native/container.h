@@ -169,6 +169,8 @@ int list_make_room(seg_t *seg, uint64_t words);
 void list_set_span(seg_t *seg, uint64_t start, uint64_t length);
 void list_set_word(seg_t *seg, uint64_t position, uint64_t word);
 int list_compact(seg_t *seg, uint64_t extra);
+struct stage;
+int list_rewrite(seg_t *seg, struct stage *stage);
 void list_recount(seg_t *seg);
 void list_tidy(seg_t *seg);
 
@@ -226,6 +228,7 @@ stage_t *stage_new(seg_t *seg);
 stage_t *stage_copy(const stage_t *stage);
 void stage_free(stage_t *stage);
 int stage_prepare(seg_t *seg, stage_t *stage, redo_list_t *list);
+int stage_commit(seg_t *seg, stage_t *stage);
 void stage_committed(seg_t *seg, stage_t *stage);
 change_t *stage_find(const stage_t *stage, const mapkey_t *key);
 int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item);

@@ -138,6 +138,34 @@ void list_set_word(seg_t *seg, uint64_t position, uint64_t word) {
     if (tagged_is_record((int64_t)word) || (old != 0 && tagged_is_record((int64_t)old))) word_replaced(seg, old, word);
 }
 
+/* Commit a stage by a table of its own in the next generation, over the same arena: 1, or -1 with an exception and nothing
+ * changed. It copies each word once, where a redo of as many words writes it three times. */
+int list_rewrite(seg_t *seg, stage_t *stage) {
+    geometry_t *g = geometry(seg), new_g = {0};
+    uint64_t wanted = stage->kept + stage->tail_count;
+    uint64_t *words = g == NULL ? NULL : PyMem_Malloc((stage->tail_count + 1) * sizeof *words);
+    int done = words == NULL ? -1 : 0;
+    if (g != NULL && words == NULL) PyErr_NoMemory();
+    for (uint64_t i = 0; i < stage->tail_count && done == 0; i++) done = item_place(seg, &stage->tail[i], &words[i]);
+    if (done < 0) return PyMem_Free(words), -1;
+    generation_t *old = current(seg), *new = generation_of(seg, g->generation + 1);
+    uint64_t start = span_start(get(&old->span));
+    container_start_generation(seg, new, false, true);
+    done = start + stage->kept > g->capacity ? (container_corrupt(seg), -1) : container_ready(seg, new, old, wanted > 0 ? wanted : 1);
+    if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
+    for (uint64_t i = 0; i < wanted && done == 0; i++)
+        put(word_at(&new_g, i), i < stage->kept ? get(word_at(g, start + i)) : words[i - stage->kept]);
+    put(&new->span, wanted);
+    PyMem_Free(words);
+    FAULT(list_written);
+    if (done < 0) return container_abandon(seg), -1;
+    commit_begin(seg);
+    container_publish(seg, &new_g);
+    list_recount(seg);
+    commit_end(seg);
+    return 1;
+}
+
 /* After a death: count what lives. */
 void list_recount(seg_t *seg) {
     geometry_t *g = geometry(seg);

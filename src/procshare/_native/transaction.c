@@ -448,14 +448,22 @@ static int commit_together(member_t **with, Py_ssize_t n) {
 /* Commit what the outermost blocks staged: 1, 0 nothing was changed, -1 an exception and nothing was changed. */
 static int commit_all(transaction_t *self) {
     member_t **with = PyMem_Calloc((size_t)self->count + 1, sizeof *with);
-    Py_ssize_t n = 0;
+    Py_ssize_t n = 0, staged = 0;
     int done = with == NULL ? (PyErr_NoMemory(), -1) : 0;
     for (Py_ssize_t i = 0; i < self->count && done == 0; i++) {
         member_t *m = &self->members[i];
         if (m->inner || m->hold->stage == NULL) continue;
         m->hold->direct = true; /* what collects garbage now finds no block to join */
-        done = stage_prepare(m->hold->seg, m->hold->stage, &m->redo);
-        if (done == 0 && changes(m)) with[n++] = m;
+        with[staged++] = m;
+    }
+    if (staged == 1) {
+        done = stage_commit(with[0]->hold->seg, with[0]->hold->stage);
+        PyMem_Free(with);
+        return done;
+    }
+    for (Py_ssize_t i = 0; i < staged && done == 0; i++) {
+        done = stage_prepare(with[i]->hold->seg, with[i]->hold->stage, &with[i]->redo);
+        if (done == 0 && changes(with[i])) with[n++] = with[i];
     }
     if (done == 0 && n == 1) done = redo_commit(with[0]->hold->seg, &with[0]->redo);
     else if (done == 0 && n > 1) done = commit_together(with, n);
