@@ -17,7 +17,7 @@ from ledger import HITS, PAIRS, Ledger
 from procshare import Shared, SharedDict, SharedList, SharedNamespace, SharedSet, testing, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     Step = Callable[[list[Any]], object]
@@ -83,6 +83,50 @@ def contents(container: Any) -> Any:
     if hasattr(held, "items"):
         return {key: bare(each) for key, each in held.items()}
     return [bare(each) for each in held] if hasattr(held, "append") else held
+
+
+def glimpse(containers: list[Any], name: str, how: Sequence[str]) -> list[Any]:
+    """What single reads find, of all that the containers of an action might hold: lengths, items or both in some order.
+
+    A whole read, or one of the length, may take the lock and finish what the dead left; so what comes first matters.
+    """
+    found: dict[str, list[Any]] = {}
+    for each in how:
+        looks = [
+            length(c) if each == "length" else items(c, all_) for c, all_ in zip(containers, places(name), strict=True)
+        ]
+        found[each] = looks
+    return [found[each] for each in sorted(found)]
+
+
+def length(container: Any) -> int:
+    """`len()`."""
+    return len(container)
+
+
+def items(container: Any, places: list[Any]) -> list[Any]:
+    """What is at each place."""
+    return [place in container if hasattr(container, "add") else at(container, place) for place in places]
+
+
+def at(container: Any, place: Any) -> Any:
+    """What is at one place, if anything."""
+    try:
+        return bare(container[place])
+    except LookupError:
+        return "nothing"
+
+
+@cache
+def places(name: str) -> list[list[Any]]:
+    """For each container of an action the keys, positions or elements that it ever has."""
+    every: list[list[Any]] = []
+    for history in zip(*states(name), strict=True):
+        if isinstance(history[0], list):
+            every.append(list(range(-1, max(map(len, history)) + 1)))
+        else:
+            every.append(list(dict.fromkeys(key for state in history for key in state)))
+    return every
 
 
 Job = tuple[str, int, bytes]  # an action's name, how many of its steps are done, and its containers as a pickle

@@ -10,13 +10,15 @@ import pickle
 import random
 import time
 from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 import procshare
-from container_doom import ACTIONS, Job, alike, doomed, states, touching
+from container_doom import ACTIONS, Job, alike, doomed, glimpse, states, touching
 from container_storm import blow, check
+from container_support import same
 from death_support import CONTAINER_STEPS, PROMPT, another, in_time, patient
 from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
@@ -36,6 +38,9 @@ LATER = ["container.recovering"]  # only who comes after a death comes to it
 POINTS = [point for point in STEPS if point not in LATER]
 GENERAL = ["lock.acquired", "lock.releasing", "lock.released"]
 VISITS = (1, 7)
+ORDERS = cycle(
+    [("items",), ("length", "items"), ("items", "length"), ()]
+)  # in which a survivor looks, before it sees all
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +98,12 @@ def die(nursery: Nursery, point: str, cases: list[Case], ledger: Path) -> int:
 def found(case: Case) -> int:
     """The number of the state that the containers are in: that after the steps that are done, or after one more."""
     name, containers, done = case
+    how = next(ORDERS)
+    glimpsed = glimpse(containers, name, how)
     possible = range(done, min(done + 2, len(states(name))))
     (number, *_) = [n for n in possible if alike(containers, states(name)[n])] or [-1]
     assert number >= 0, f"{name}, after {done} steps: {[each.value for each in containers]}"
+    assert same(glimpsed, glimpse(states(name)[number], name, how)), f"{name}, by {how}"
     for each in containers:
         consistent(each)
     return number

@@ -125,7 +125,7 @@ def values(d: Any) -> set[Any]:
     return set(d.value.values())
 
 
-SCENES = {
+SCENES: dict[str, Scene] = {
     "get": Scene(lambda: SharedDict({"key": 1, "text": TEXT}), churn, lambda d: gets(d, "key", 500) == {1}),
     "in": Scene(lambda: SharedDict({"key": 1}), come_and_go, lambda d: contains(d) == {True}),
     "record": Scene(lambda: SharedDict({"key": 1, "text": TEXT}), churn, lambda d: gets(d, "text", 100) == {TEXT}),

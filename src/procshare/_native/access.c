@@ -75,6 +75,7 @@ int access_stage(access_t *a) {
 /* *done*: 1 something changed, 0 nothing, -1 an exception. Returned as it is. */
 int access_end(access_t *a, int done) {
     if (!a->inside) {
+        if (UNLIKELY(done < 0) && PyErr_ExceptionMatches(PyExc_MemoryError)) container_slim(a->seg);
         a->hold->direct = false;
         lock_release(a->hold, done > 0);
         links_drop(a->seg);
@@ -103,7 +104,7 @@ int access_begin_many(access_t *a, stage_t **stage, stage_t **saved, bool steps)
 #define FEW 64 /* words of a list that are changed by a redo rather than by a new table */
 
 /* Commit a stage to its container alone: 1, or -1 with an exception and nothing changed. */
-int stage_commit(seg_t *seg, stage_t *stage) {
+static int try_commit(seg_t *seg, stage_t *stage) {
     redo_list_t list;
     bool many = is_list(seg) && stage->tail_count > FEW && stage->kept < span_length(get(&current(seg)->span));
     if (many && get(&current(seg)->linked) == 0) { /* else the words that it no longer has must be looked at one by one */
@@ -118,6 +119,11 @@ int stage_commit(seg_t *seg, stage_t *stage) {
     if (is_list(seg)) list_tidy(seg);
     else map_tidy(seg);
     return 1;
+}
+
+int stage_commit(seg_t *seg, stage_t *stage) {
+    int done = try_commit(seg, stage);
+    return LIKELY(done >= 0) || !container_make_way(seg) ? done : try_commit(seg, stage);
 }
 
 /* Commit what the call staged, or leave it to the block's end; undo it if *done* is -1. */

@@ -34,8 +34,9 @@
 #define PAGE 4096ull
 #define TOP (1ull << 44) /* extents are named by 32 bits of page */
 #define LARGEST_STEP (4ull << 20)
-#define MOST_EXTENTS (2 + MAX_SEGMENTS + MAX_ARENAS)
+#define MOST_EXTENTS (3 + MAX_SEGMENTS + MAX_ARENAS)
 #define SPARE_ORDER 13
+#define READERS_ORDER 16
 
 typedef struct {
     uint64_t start, end;
@@ -76,10 +77,19 @@ static unsigned ranges(const generation_t *g, range_t *out) {
     return n;
 }
 
+/* Give back the whole pages in a range of the file that nobody reads: how many bytes that are. */
+uint64_t punch(seg_t *seg, uint64_t from, uint64_t to) {
+    from = (from + PAGE - 1) & ~(PAGE - 1);
+    to &= ~(PAGE - 1);
+    if (from >= to || segment_fd(seg) < 0) return 0;
+    int error = fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
+    return error == 0 ? to - from : 0;
+}
+
 /* What was had of a reservation that failed goes back. */
 static void unback(seg_t *seg, uint64_t offset, uint64_t length) {
-    if (segment_fd(seg) >= 0)
-        fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+    if (readers_gone(seg)) punch(seg, offset, offset + length);
+    else seg->unpunched = true;
 }
 
 /* Make room in the file for an extent that neither generation has: its offset, or 0 with an exception. No memory yet. */
@@ -88,6 +98,7 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
     if (order >= 44) return raise_out_of_memory(seg->name, UINT64_MAX, shm_free_bytes()), 0;
     unsigned n = ranges(g, used);
     n += ranges(other, used + n);
+    if (container_of(seg)->readers > 0) used[n++] = range(container_of(seg)->readers, READERS_ORDER);
     uint64_t length = 1ull << order, at = length > HEADER_SIZE ? length : HEADER_SIZE;
     for (unsigned i = 0; i < n; i++) {
         if (used[i].start >= at + length || at >= used[i].end) continue;
@@ -137,18 +148,20 @@ static int by_start(const void *a, const void *b) {
     return one->start < other->start ? -1 : one->start > other->start;
 }
 
-/* Give back the memory of everything that the current generation does not name. */
+/* Give back the memory of everything that the current generation does not name, unless somebody may still read the last one. */
 void punch_gaps(seg_t *seg) {
     range_t used[MOST_EXTENTS];
     unsigned n = ranges(current(seg), used);
     struct stat st;
+    seg->unpunched = !readers_gone(seg);
+    if (seg->unpunched) return;
+    if (container_of(seg)->readers > 0) used[n++] = range(container_of(seg)->readers, READERS_ORDER);
     if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return;
     qsort(used, n, sizeof *used, by_start);
     uint64_t at = HEADER_SIZE;
     for (unsigned i = 0; i <= n; i++) {
         uint64_t end = i < n ? used[i].start : (uint64_t)st.st_size;
-        if (end > at)
-            fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)(end - at));
+        if (end > at) punch(seg, at, end);
         if (i < n && used[i].end > at) at = used[i].end;
     }
 }
@@ -173,6 +186,11 @@ int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, 
     if (at == 0) return -1;
     unback(seg, at, 1ull << order); /* it must be all zeros, whatever was left in this gap */
     if (segment_reserve(seg, at, 1ull << order) < 0) return -1;
+    if (seg->unpunched) {
+        char *there = segment_at(seg, at, 1ull << order);
+        if (there == NULL) return container_corrupt(seg), -1;
+        memset(there, 0, 1ull << order);
+    }
     g->index = (uint32_t)(at / PAGE);
     g->index_order = (uint8_t)order;
     return 0;
@@ -296,6 +314,7 @@ geometry_t *container_look(seg_t *seg) {
 /* Once for each mapping, before its first use. */
 int container_prepare(seg_t *seg) {
     if (seg->geometry != NULL) return 0;
+    if (seg->seat >= 0) readers_join(seg);
     if ((seg->geometry = calloc(1, sizeof *seg->geometry)) == NULL) return PyErr_NoMemory(), -1;
     seg->geometry->generation = UINT64_MAX; /* none that there is */
     return 0;
@@ -310,7 +329,9 @@ seg_t *container_create(uint32_t kind) {
     container_t *c = container_of(seg);
     generation_t *g = generation_of(seg, 1);
     while (getrandom(c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed) {}
-    if ((kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0 &&
+    uint64_t readers = place(seg, NULL, NULL, READERS_ORDER);
+    c->readers = (uint32_t)(readers / PAGE);
+    if (readers != 0 && (kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0 &&
         container_prepare(seg) == 0) {
         atomic_store(&c->generation, 1);
         return seg;
@@ -330,6 +351,7 @@ void container_start_generation(seg_t *seg, generation_t *new, bool share_table,
         put(&new->span, get(&old->span));
         put(&new->count, get(&old->count));
         new->spare = old->spare;
+        new->holes = old->holes;
         put(&new->table_reserved, get(&old->table_reserved));
         memcpy(new->table, old->table, sizeof new->table);
         new->segments = old->segments;

@@ -45,6 +45,32 @@ static inline void put(_Atomic uint64_t *field, uint64_t value) {
     atomic_store_explicit(field, value, memory_order_relaxed);
 }
 
+/* readers.c */
+extern bool readers_fence;
+_Atomic uint64_t *readers_join(seg_t *seg);
+bool readers_gone(seg_t *seg);
+
+/* Before reading without the lock, and after it: no page is punched that may be read. Returns what reading_end() puts back, for
+ * a read in the middle of another. */
+static inline uint64_t reading_begin(seg_t *seg) {
+    const container_t *c = container_of(seg);
+    _Atomic uint64_t *word = LIKELY(seg->reading != NULL) ? seg->reading : readers_join(seg);
+    uint64_t outer = get(word), number = get(&c->generation);
+    if (UNLIKELY(outer != 0)) return outer;
+    for (;;) {
+        put(word, number);
+        if (UNLIKELY(readers_fence)) atomic_thread_fence(memory_order_seq_cst);
+        else atomic_signal_fence(memory_order_seq_cst);
+        uint64_t again = atomic_load_explicit(&c->generation, memory_order_acquire);
+        if (LIKELY(again == number)) return 0;
+        number = again;
+    }
+}
+
+static inline void reading_end(seg_t *seg, uint64_t outer) {
+    if (LIKELY(seg->reading != NULL)) atomic_store_explicit(seg->reading, outer, memory_order_release);
+}
+
 /* container.c */
 seg_t *container_create(uint32_t kind);
 int container_prepare(seg_t *seg);
@@ -63,11 +89,19 @@ void *container_corrupt(seg_t *seg);
 uint64_t container_elements(const generation_t *g, unsigned shift);
 void container_abandon(seg_t *seg);
 void punch_gaps(seg_t *seg);
+uint64_t punch(seg_t *seg, uint64_t from, uint64_t to);
 int container_add_spare(seg_t *seg, generation_t *g, const generation_t *other);
 
 /* reclaim.c */
-void container_trim(seg_t *seg, uint64_t elements);
 uint64_t container_reclaim(seg_t *seg);
+void container_slim(seg_t *seg);
+bool container_make_way(seg_t *seg);
+uint64_t map_skip_holes(seg_t *seg, uint64_t i);
+
+/* The next entry from *i* on whose page has memory: of what was punched nothing lives, and reading it would fill the hole. */
+static inline uint64_t map_present(seg_t *seg, uint64_t i) {
+    return LIKELY(generation_of(seg, seg->geometry->generation)->holes == 0) ? i : map_skip_holes(seg, i);
+}
 
 /* The record at *offset*: where its bytes are, and its tag and length; NULL, without an exception: none can be there. */
 static inline const char *record_at(seg_t *seg, uint64_t offset, uint8_t *tag, uint64_t *length) {
@@ -118,6 +152,15 @@ typedef struct {
     uint8_t tag;
 } copy_t;
 
+/* The same, for a reader without the lock: a short record needs no object of its own. Not to be cleared before use. */
+#define SHORT 1024
+typedef struct {
+    uint64_t word, length;
+    PyObject *large;
+    uint8_t tag;
+    char room[SHORT];
+} taken_t;
+
 /* A value that is to be taken out, and was decoded before, since that runs anybody's code, and may fail. */
 typedef struct {
     uint64_t generation, place, word;
@@ -141,7 +184,8 @@ PyObject *item_decode(const item_t *item);
 uint64_t item_size(seg_t *seg, uint64_t word);
 bool item_linked(seg_t *seg, uint64_t word);
 PyObject *copied_decode(uint8_t tag, const char *bytes, uint64_t length);
-PyObject *word_read(seg_t *seg, uint64_t word, uint64_t generation, bool *stale);
+int word_take(seg_t *seg, uint64_t word, uint64_t generation, taken_t *taken);
+PyObject *taken_decode(taken_t *taken);
 int word_copy(seg_t *seg, uint64_t word, copy_t *copy);
 PyObject *copy_decode(copy_t *copy);
 int copy_first(seg_t *seg, uint64_t place, uint64_t word, decoded_t *decoded, copy_t *copy);

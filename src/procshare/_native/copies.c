@@ -3,8 +3,7 @@
  *   copy of an entry:  | word | key length, 7 bytes; key tag | record length, 7 bytes; record tag | key | record |
  *
  * They are taken without the lock, between two looks at `sequence`: if it was even and did not change, and the generation did
- * not either, they are one state that really was. After three attempts they are taken under the lock. The generation is looked
- * at every few entries too, because pages of an old one may be punched, and reading a hole of a tmpfs fills it.
+ * not either, they are one state that really was. After three attempts they are taken under the lock.
  */
 #include "container.h"
 
@@ -71,12 +70,12 @@ static int take_map(seg_t *seg, copies_t *copies, const stage_t *stage) {
     geometry_t *g = seg->geometry;
     uint64_t used = atomic_load(&generation_of(seg, g->generation)->span);
     if (used > g->capacity && (container_look(seg) == NULL || used > g->capacity)) return -2;
-    for (uint64_t i = 0; i < used && !(stage && stage->cleared); i++) {
+    for (uint64_t i = map_present(seg, 0); i < used && !(stage && stage->cleared); i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         uint64_t word = atomic_load_explicit(&e->word, memory_order_acquire);
         int done = word == 0 ? 0 : add_entry(seg, copies, e, word, stage);
         if (done < 0) return done;
-        if (i % 64 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
+        if (i % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
     for (uint64_t i = 0; stage != NULL && i < stage->count; i++) {
         const change_t *change = &stage->change[i];
@@ -105,7 +104,7 @@ static int take_list(seg_t *seg, copies_t *copies, const stage_t *stage) {
             int done = add_item(seg, copies, &stage->tail[i - kept], 0, "", 0);
             if (done < 0) return done;
         }
-        if (n % 64 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
+        if (n % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
     return 0;
 }
@@ -133,7 +132,9 @@ static int try_take(seg_t *seg, copies_t *copies) {
         sequence = atomic_load(&c->sequence);
     }
     if (sequence & 1) return 0;
+    uint64_t outer = reading_begin(seg);
     int done = take(seg, copies, NULL);
+    reading_end(seg, outer);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load(&c->generation) != copies->generation || atomic_load(&c->sequence) != sequence) {
         if (done == -1) PyErr_Clear();

@@ -58,7 +58,12 @@ void handle_let_go(handle_t *h) {
         segment_ref(seg);
         h->former = seg;
     }
-    seg->open[index]--;
+    bool orphan = --seg->open[index] == 0 && index > 0 && (atomic_load(&h->slot->flags) & SLOT_ORPHAN) &&
+                  atomic_load(segment_claim(seg, index)) == 0;
+    if (orphan) {
+        slab_give_back(seg, index);
+        give_back = false;
+    }
     h->word = NULL;
     h->seg = NULL;
     h->slot = NULL;

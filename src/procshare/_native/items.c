@@ -1,8 +1,6 @@
 /* Values of containers, as words and records of the arena. */
 #include "container.h"
 
-#define SHORT 1024
-
 /* Before any lock is taken: pickling runs anybody's code. 0, or -1 with a TypeError for what cannot be pickled. */
 int item_encode(PyObject *obj, item_t *item) {
     int64_t word;
@@ -79,35 +77,38 @@ PyObject *copied_decode(uint8_t tag, const char *bytes, uint64_t length) {
     return skip == 0 ? NULL : buffer_decode(tag & ~RECORD_LINKED, bytes + skip, length - skip);
 }
 
-/* A fresh object from a word that was read in this generation. NULL: an exception, or *stale* if the generation is over, in
- * which case what was read means nothing. */
-PyObject *word_read(seg_t *seg, uint64_t word, uint64_t generation, bool *stale) {
+/* What a word names, copied, as it was in this generation: 1, 0 the generation is over, and what was read means nothing, -1 an
+ * exception. */
+int word_take(seg_t *seg, uint64_t word, uint64_t generation, taken_t *taken) {
     container_t *c = container_of(seg);
-    char room[SHORT], *copy = room;
-    PyObject *large = NULL, *out;
-    if (!tagged_is_record((int64_t)word)) {
-        atomic_thread_fence(memory_order_acquire);
-        *stale = get(&c->generation) != generation;
-        out = *stale ? NULL : tagged_decode((int64_t)word);
-        return out || *stale ? out : container_corrupt(seg);
-    }
-    uint8_t tag = 0;
-    uint64_t length = 0;
-    const char *at = record_at(seg, tagged_offset(word), &tag, &length);
-    if (at != NULL && length > SHORT) {
-        if ((large = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length)) == NULL) {
-            *stale = get(&c->generation) != generation;
-            if (*stale) PyErr_Clear();
-            return NULL;
+    const char *at = "";
+    taken->word = word;
+    taken->large = NULL;
+    if (tagged_is_record((int64_t)word)) {
+        char *copy = taken->room;
+        at = record_at(seg, tagged_offset(word), &taken->tag, &taken->length);
+        if (at != NULL && taken->length > SHORT) {
+            taken->large = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)taken->length);
+            copy = taken->large ? PyBytes_AsString(taken->large) : NULL;
         }
-        copy = PyBytes_AsString(large);
+        if (at != NULL && copy != NULL) memcpy(copy, at, taken->length);
     }
-    if (at != NULL) memcpy(copy, at, length);
     atomic_thread_fence(memory_order_acquire);
-    *stale = get(&c->generation) != generation;
-    out = at == NULL || *stale ? NULL : copied_decode(tag, copy, length);
-    Py_XDECREF(large);
-    return out || *stale ? out : container_corrupt(seg);
+    if (LIKELY(get(&c->generation) == generation && at != NULL && !PyErr_Occurred())) return 1;
+    Py_CLEAR(taken->large);
+    if (get(&c->generation) == generation) return container_corrupt(seg), -1;
+    PyErr_Clear(); /* no memory for a length that meant nothing */
+    return 0;
+}
+
+/* The object that was taken; NULL with an exception. No page is to be touched any more: this may run anybody's code. */
+PyObject *taken_decode(taken_t *taken) {
+    PyObject *out;
+    if (LIKELY(!tagged_is_record((int64_t)taken->word))) out = tagged_decode((int64_t)taken->word);
+    else out = copied_decode(taken->tag, taken->large ? PyBytes_AsString(taken->large) : taken->room, taken->length);
+    Py_CLEAR(taken->large);
+    if (UNLIKELY(out == NULL) && !PyErr_Occurred()) raise_named("CorruptSegment", "", "a value in it makes no sense");
+    return out;
 }
 
 /* Copy what a word names, holding the lock: 0, or -1 with an exception. */

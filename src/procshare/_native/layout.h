@@ -43,6 +43,7 @@ enum {
 enum {
     SLOT_IN_FLIGHT = 1, /* handed over, and nobody has attached since */
     SLOT_EXPORTED = 2,  /* somebody may know its name */
+    SLOT_ORPHAN = 4,    /* what kept it has let it go: it ends with the last handle here */
 };
 
 /* slot.state */
@@ -137,7 +138,7 @@ typedef struct {
     uint32_t arena[MAX_ARENAS];
     uint8_t arena_order[MAX_ARENAS];
     uint8_t index_order;
-    _Atomic uint8_t segments, arenas;
+    _Atomic uint8_t segments, arenas, holes; /* holes: pages of dead entries were punched */
 } generation_t;
 
 /* A container's root. */
@@ -145,6 +146,8 @@ typedef struct {
     _Atomic uint64_t generation; /* its number; generations[number & 1] describes it */
     _Atomic uint64_t pending;    /* some bits of a number << 48 | offset of a redo record << 2 | REDO_*, or 0 */
     uint64_t seed[3];            /* of the hash of keys */
+    uint32_t readers;              /* page of the readers' words, see readers.c */
+    _Atomic uint32_t reader_pages; /* how many pages of these have memory */
     _Alignas(64) _Atomic uint64_t sequence; /* odd while a commit is being made */
     _Atomic uint64_t transaction;           /* number of the last one over several containers that this one was first of */
     _Atomic uint64_t settled, settled_first; /* the last one that it was part of and that was committed: number, first's id */

@@ -206,7 +206,10 @@ typedef struct {
 
 /* A slab's slot: dead; and the slab too, if nobody has it and nothing else in it is alive. */
 static void end_slot(seg_t *slab, uint32_t index, bool attached, bool compacted) {
-    if (attached && compacted && slab->open[index] > 0) return; /* a handle here goes on; at the latest it ends with its slab */
+    if (attached && compacted && slab->open[index] > 0) { /* a handle here goes on, and takes it along */
+        atomic_fetch_or(&segment_slot(slab, index)->flags, SLOT_ORPHAN);
+        return;
+    }
     slab_give_back(slab, index);
     if (attached || !seat_take_all(slab->fd)) return;
     if (!segment_claimed(slab) && !segment_in_flight(slab)) segment_unlink_name(slab);

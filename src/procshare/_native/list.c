@@ -100,10 +100,7 @@ int list_make_room(seg_t *seg, uint64_t words) {
     if (UNLIKELY(start > length + 512) && compact(seg, words, false) < 0) return -1;
     now = current(seg);
     uint64_t end = span_start(get(&now->span)) + length;
-    if (container_ready(seg, now, NULL, end + words) < 0) {
-        container_trim(seg, end);
-        return -1;
-    }
+    if (container_ready(seg, now, NULL, end + words) < 0) return -1;
     return geometry(seg) == NULL ? -1 : 0;
 }
 
@@ -179,9 +176,11 @@ void list_recount(seg_t *seg) {
 /* Give memory back, if much of it is of no use. What that needs is not always to be had; then later. */
 void list_tidy(seg_t *seg) {
     generation_t *now = current(seg);
-    uint64_t span = get(&now->span), length = span_length(span), room = container_elements(now, 3);
-    bool words = span_start(span) > length + 512 || (room > 2048 && length < room / 8);
+    uint64_t span = get(&now->span), length = span_length(span), last = now->segments > 1 ? container_elements(now, 3) / 2 : 0;
+    uint64_t backed = last + (get(&now->table_reserved) >> 3);
+    bool words = span_start(span) > length + 512 || backed > 2 * (span_start(span) + length) + 4096;
     bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384 || get(&now->dropped) > 16 + length / 4;
+    if (UNLIKELY(seg->unpunched)) punch_gaps(seg);
     if (LIKELY(!words && !records)) return;
     if (seg->geometry->wait > 0 && --seg->geometry->wait > 0) return;
     for (int tries = 0; tries < 2 && compact(seg, 0, records) < 0; tries++) {

@@ -64,7 +64,7 @@ static inline int probe(seg_t *seg, geometry_t *g, const mapkey_t *key, uint64_t
     return 0;
 }
 
-/* 1 and the word as of *generation, which is for word_read() to check; 0 absent; -1 exception. */
+/* 1 and the word as of *generation, which is for word_take() to check; 0 absent; -1 exception. */
 int map_find(seg_t *seg, const mapkey_t *key, uint64_t *word, uint64_t *generation) {
     container_t *c = container_of(seg);
     geometry_t *g = seg->geometry;
@@ -154,7 +154,7 @@ static unsigned index_order(uint64_t entries, unsigned spare) {
 
 static int copy_entries(seg_t *seg, const geometry_t *from, uint64_t used, generation_t *new, const geometry_t *to) {
     uint64_t number = 0;
-    for (uint64_t i = 0; i < used; i++) {
+    for (uint64_t i = map_present(seg, 0); i < used; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(from, i);
         uint64_t word = get(&e->word);
         if (word == 0) continue;
@@ -195,7 +195,7 @@ static int rebuild(seg_t *seg, uint64_t extra, bool compact) {
     if (done == 0 && !compact) {
         for (uint64_t at = 0; at <= g->mask; at++) {
             uint64_t slot = get(&g->index[at]);
-            if (slot != 0) index_entry(&new_g, (uint32_t)(slot >> 32), (uint32_t)slot - 1u);
+            if (slot != 0 && (uint32_t)slot - 1u < used) index_entry(&new_g, (uint32_t)(slot >> 32), (uint32_t)slot - 1u);
         }
     } else if (done == 0)
         done = copy_entries(seg, g, used, new, &new_g);
@@ -220,10 +220,7 @@ int map_make_room(seg_t *seg, uint64_t entries) {
     }
     uint64_t room = get(&now->table_reserved) >> 5, segments = now->segments;
     if (LIKELY(used + entries <= (segments < 2 ? 0 : 1ull << (7 + segments - 2)) + room)) return 0;
-    if (container_ready(seg, now, NULL, used + entries) < 0) {
-        container_trim(seg, used);
-        return -1;
-    }
+    if (container_ready(seg, now, NULL, used + entries) < 0) return -1;
     return map_geometry(seg) == NULL ? -1 : 0;
 }
 
@@ -289,7 +286,7 @@ void map_set_word(seg_t *seg, uint64_t number, uint64_t word) {
 }
 
 /* d[key] = item: 1 the key is new, 0 it was there, -1 an exception and nothing changed. */
-int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
+static int try_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
     uint64_t word, number;
     spot_t spot;
     geometry_t *g = map_geometry(seg);
@@ -304,6 +301,11 @@ int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
     commit_end(seg);
     if (UNLIKELY(spot.live && tagged_is_record((int64_t)spot.word))) map_tidy(seg);
     return !spot.live;
+}
+
+int map_put(seg_t *seg, const mapkey_t *key, const item_t *item) {
+    int done = try_put(seg, key, item);
+    return LIKELY(done >= 0) || !container_make_way(seg) ? done : try_put(seg, key, item);
 }
 
 /* Without any entry: one store, of a new generation. */
@@ -338,7 +340,7 @@ void map_recount(seg_t *seg) {
     generation_t *now = current(seg);
     if (g == NULL) return;
     uint64_t count = 0, live = 0;
-    for (uint64_t i = 0, used = get(&now->span); i < used; i++) {
+    for (uint64_t i = map_present(seg, 0), used = get(&now->span); i < used; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         uint64_t word = get(&e->word), length;
         const char *data;
@@ -357,6 +359,7 @@ void map_tidy(seg_t *seg) {
     uint64_t count = get(&now->count);
     bool entries = get(&now->span) - count > count + 256;
     bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384;
+    if (UNLIKELY(seg->unpunched)) punch_gaps(seg);
     if (LIKELY(!entries && !records && get(&now->dropped) < 16 + count / 4)) return;
     if (seg->geometry->wait > 0 && --seg->geometry->wait > 0) return;
     for (int tries = 0; tries < 2 && map_compact(seg, 0) < 0; tries++) {

@@ -73,6 +73,9 @@ struct seg {
     uint32_t *open; /* likewise: this process's handles */
     char name[NAME_ROOM];
     struct geometry *geometry; /* of a container */
+    _Atomic uint64_t *reading; /* likewise: this process's word among the readers'; NULL: not joined yet */
+    uint64_t quiet;            /* nobody reads a generation before this one any more */
+    bool unpunched;            /* there are gaps whose memory could not be given back yet */
     char *drops;               /* names of what it need not keep any longer, see links.c */
     size_t drops_length;
     /* of a slab that this process allocates from */

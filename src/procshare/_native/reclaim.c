@@ -6,13 +6,14 @@
  * arena, pages between two live records. What lies between two live records becomes one record of free space, so that
  * the arena can still be walked.
  *
- * Deaths. Nothing that is named is touched. A punched page reads as 0: an entry without a value. The length of a free record is
- * stored at once, before its pages go.
+ * Deaths. Nothing that is named is touched. A slot that led to a dead entry leads nowhere before the entry's page goes. The
+ * length of a free record is stored at once, before its pages go.
  */
 #include "container.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PAGE 4096ull
 
@@ -45,7 +46,7 @@ static void note_all(seg_t *seg, offsets_t *live) {
         for (uint64_t i = 0; i < span_length(span); i++) note_word(live, get(word_at(g, span_start(span) + i)));
         return;
     }
-    for (uint64_t i = 0; i < span; i++) {
+    for (uint64_t i = map_present(seg, 0); i < span; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         if (get(&e->word) == 0) continue;
         note_word(live, get(&e->word));
@@ -58,12 +59,10 @@ static int by_value(const void *a, const void *b) {
     return *one < *other ? -1 : *one > *other;
 }
 
-/* Punch the whole pages in a range of the file; how many bytes that gave back, or might have. */
-static uint64_t punch(seg_t *seg, uint64_t from, uint64_t to) {
-    from = (from + PAGE - 1) & ~(PAGE - 1);
-    to &= ~(PAGE - 1);
-    if (from >= to || segment_fd(seg) < 0) return 0;
-    return fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) == 0 ? to - from : 0;
+static uint64_t offset_of(seg_t *seg, uint64_t i) {
+    const generation_t *g = current(seg);
+    unsigned first = seg->geometry->first, s = 64 - (unsigned)__builtin_clzll(i | ((1ull << first) - 1)) - first;
+    return g->table[s] * PAGE + ((i - (s == 0 ? 0 : 1ull << (first + s - 1))) << seg->geometry->shift);
 }
 
 static uint64_t free_between(seg_t *seg, uint64_t from, uint64_t to) {
@@ -97,21 +96,39 @@ static uint64_t reclaim_arena(seg_t *seg) {
     return freed;
 }
 
-static uint64_t offset_of(seg_t *seg, uint64_t i) {
-    const generation_t *g = current(seg);
-    unsigned first = seg->geometry->first, s = 64 - (unsigned)__builtin_clzll(i | ((1ull << first) - 1)) - first;
-    return g->table[s] * PAGE + ((i - (s == 0 ? 0 : 1ull << (first + s - 1))) << seg->geometry->shift);
+#define PER_PAGE (PAGE / sizeof(entry_t))
+#define NO_ENTRY 0xffffffffull /* a slot that leads nowhere: of hash 0, to an entry that there cannot be */
+
+/* From *i* on the next entry whose page has memory, by the kernel's word. */
+uint64_t map_skip_holes(seg_t *seg, uint64_t i) {
+    while (i < seg->geometry->capacity && i % PER_PAGE == 0 && segment_fd(seg) >= 0) {
+        uint64_t at = offset_of(seg, i);
+        off_t data = lseek(seg->fd, (off_t)at, SEEK_DATA);
+        if (data >= 0 && (uint64_t)data < at + PAGE) break;
+        i += PER_PAGE;
+    }
+    return i;
 }
 
-/* Pages of a map's table in which every entry is dead. */
+/* Pages of a map's table in which every entry is dead. No slot may lead there any more. */
 static uint64_t reclaim_entries(seg_t *seg) {
-    const uint64_t page = PAGE / sizeof(entry_t);
-    uint64_t freed = 0, used = get(&current(seg)->span);
-    for (uint64_t i = 0; i + page <= used; i += page) {
-        bool dead = true;
-        for (uint64_t j = i; j < i + page && dead; j++) dead = get(&entry(seg->geometry, j)->word) == 0;
-        if (dead) freed += punch(seg, offset_of(seg, i), offset_of(seg, i) + PAGE);
+    const geometry_t *g = seg->geometry;
+    uint64_t freed = 0, pages = get(&current(seg)->span) / PER_PAGE;
+    char *dead = calloc(pages + 1, 1);
+    for (uint64_t p = 0; p < pages && dead != NULL; p++) {
+        dead[p] = map_present(seg, p * PER_PAGE) == p * PER_PAGE;
+        for (uint64_t i = p * PER_PAGE; i < (p + 1) * PER_PAGE && dead[p]; i++) dead[p] = get(&entry(g, i)->word) == 0;
     }
+    for (uint64_t at = 0; at <= g->mask && dead != NULL; at++) {
+        uint64_t slot = get(&g->index[at]), page = ((uint32_t)slot - 1u) / PER_PAGE;
+        if (slot != 0 && page < pages && dead[page]) put(&g->index[at], NO_ENTRY);
+    }
+    current(seg)->holes = 1;
+    for (uint64_t p = 0; p < pages && dead != NULL; p++) {
+        uint64_t at = offset_of(seg, p * PER_PAGE);
+        if (dead[p]) freed += punch(seg, at, at + PAGE);
+    }
+    free(dead);
     return freed;
 }
 
@@ -123,11 +140,24 @@ static uint64_t reclaim_words(seg_t *seg) {
     return freed;
 }
 
-/* Take back the memory of the table behind so many elements. */
-void container_trim(seg_t *seg, uint64_t elements) {
+/* The same extents as the next generation, without the arena if nothing in it lives. Readers of the last one look again. True if
+ * none is left who could touch what is punched now. */
+static bool renew(seg_t *seg, bool arena) {
+    geometry_t same = *seg->geometry;
+    const generation_t *old = current(seg);
+    generation_t *new = generation_of(seg, same.generation + 1);
+    container_start_generation(seg, new, true, arena);
+    new->index = old->index;
+    new->index_order = old->index_order;
+    container_publish(seg, &same);
+    return readers_gone(seg);
+}
+
+/* Take back the memory of the table behind what is in use. */
+static void trim(seg_t *seg) {
     generation_t *g = current(seg);
-    geometry_t *look = container_look(seg);
-    if (look == NULL) return;
+    geometry_t *look = seg->geometry;
+    uint64_t span = get(&g->span), elements = is_list(seg) ? span_start(span) + span_length(span) : span;
     unsigned s = 1;
     while (s < MAX_SEGMENTS && 1ull << (look->first + s - 1) < elements) s++;
     if (s > g->segments) return;
@@ -143,21 +173,45 @@ void container_trim(seg_t *seg, uint64_t elements) {
 
 /* Give back what can be given back in place; how many bytes. */
 uint64_t container_reclaim(seg_t *seg) {
-    geometry_t *g = container_look(seg);
-    if (g == NULL) return 0;
-    const generation_t *old = current(seg);
-    generation_t *new = generation_of(seg, g->generation + 1);
+    if (container_look(seg) == NULL) return 0;
+    generation_t *old = current(seg);
     bool arena = get(&old->live) > 0 || get(&old->linked) > 0; /* who keeps handles must know what they were */
-    uint64_t all = get(&old->appended);
-    geometry_t same = *g;
-    container_start_generation(seg, new, true, arena);
-    new->index = old->index;
-    new->index_order = old->index_order;
-    container_publish(seg, &same);
-    uint64_t freed = arena ? 0 : all;
-    if (arena && get(&new->linked) == 0) freed += reclaim_arena(seg);
-    uint64_t span = get(&new->span);
+    uint64_t freed = arena ? 0 : get(&old->appended);
+    if (!renew(seg, arena)) return 0;
+    if (arena && get(&current(seg)->linked) == 0) freed += reclaim_arena(seg);
     freed += is_list(seg) ? reclaim_words(seg) : reclaim_entries(seg);
-    container_trim(seg, is_list(seg) ? span_start(span) + span_length(span) : span);
+    trim(seg);
     return freed;
+}
+
+/* A change failed for want of memory: what it had reserved goes back. */
+void container_slim(seg_t *seg) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (container_look(seg) != NULL) {
+        seg->geometry->wait = 0;
+        if (is_list(seg)) list_tidy(seg);
+        else map_tidy(seg);
+        if (renew(seg, true)) trim(seg);
+    }
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
+/* A change found no memory: whether it is worth another try, because some was given back. If not, the exception stays. */
+bool container_make_way(seg_t *seg) {
+    PyObject *type, *value, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_MemoryError) || seg->geometry == NULL) return false;
+    PyErr_Fetch(&type, &value, &traceback);
+    bool useful = seg->geometry->wait == 0 && container_reclaim(seg) > 0;
+    if (!useful && seg->geometry->wait == 0) seg->geometry->wait = 256;
+    else if (!useful) seg->geometry->wait--;
+    if (!useful) {
+        PyErr_Restore(type, value, traceback);
+        return false;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return true;
 }

@@ -44,6 +44,7 @@ int seat_take(seg_t *seg) {
         return -1;
     }
     uint32_t hint = atomic_fetch_add_explicit(&seg->header->seat_hint, 1, memory_order_relaxed);
+    if (seg->kind >= KIND_DICT) hint %= 64; /* a container has a cache line for each seat: the first ones share a page */
     int patience = 10000;
     for (uint32_t i = 0; i < SEAT_COUNT; i++) {
         uint32_t seat = (hint + i) % SEAT_COUNT;
@@ -67,6 +68,8 @@ int seat_take(seg_t *seg) {
 
 void seat_leave(seg_t *seg) {
     if (seg->seat >= 0 && segment_fd(seg) >= 0) range_lock(seg->fd, F_UNLCK, (uint32_t)seg->seat, 1);
+    if (seg->reading != NULL) atomic_store(seg->reading, 0);
+    seg->reading = NULL;
     seg->seat = -1;
     seg->token = 0;
 }

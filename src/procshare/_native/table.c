@@ -19,19 +19,16 @@ static int look_staged(const access_t *a, const mapkey_t *key, PyObject **out) {
 static int look(handle_t *h, PyObject *name, PyObject **out) {
     mapkey_t key;
     access_t a;
+    taken_t taken;
     uint64_t word, generation;
-    bool stale = false;
     if (access_read(h, &a) < 0 || key_encode(a.seg, name, &key) < 0) return -1;
     int found = UNLIKELY(a.hold != NULL) ? look_staged(&a, &key, out) : 2;
-    while (found == 2) {
-        int there = map_find(a.seg, &key, &word, &generation);
-        if (there <= 0) {
-            found = there;
-        } else if ((*out = word_read(a.seg, word, generation, &stale)) != NULL) {
-            found = 1;
-        } else if (!stale) {
-            found = -1;
-        }
+    if (LIKELY(found == 2)) {
+        uint64_t outer = reading_begin(a.seg);
+        do found = map_find(a.seg, &key, &word, &generation);
+        while (found == 1 && (found = word_take(a.seg, word, generation, &taken)) == 0);
+        reading_end(a.seg, outer);
+        if (LIKELY(found == 1) && UNLIKELY((*out = taken_decode(&taken)) == NULL)) found = -1;
     }
     if (UNLIKELY(key.owner != NULL)) key_clear(&key);
     return found;
@@ -71,7 +68,11 @@ static int contains(PyObject *self, PyObject *name) {
         else if (PyErr_Occurred()) found = -1;
         else if (a.stage->cleared) found = 0;
     }
-    if (found == -2) found = map_find(a.seg, &key, &word, &generation);
+    if (found == -2) {
+        uint64_t outer = reading_begin(a.seg);
+        found = map_find(a.seg, &key, &word, &generation);
+        reading_end(a.seg, outer);
+    }
     key_clear(&key);
     return found;
 }
@@ -274,10 +275,14 @@ static PyObject *increment(PyObject *self, PyObject *args, PyObject *kwargs) {
 
 /* ---- all keys ---- */
 
+static Py_ssize_t checked(seg_t *seg, uint64_t count) {
+    return count < UINT32_MAX ? (Py_ssize_t)count : (container_corrupt(seg), -1);
+}
+
 static Py_ssize_t locked_length(handle_t *h) {
     access_t a;
     if (access_write(h, &a) < 0) return -1;
-    Py_ssize_t length = (Py_ssize_t)get(&current(a.seg)->count);
+    Py_ssize_t length = checked(a.seg, get(&current(a.seg)->count));
     access_end(&a, 0);
     return length;
 }
@@ -285,15 +290,15 @@ static Py_ssize_t locked_length(handle_t *h) {
 static Py_ssize_t length(PyObject *self) {
     access_t a;
     if (access_read((handle_t *)self, &a) < 0) return -1;
-    if (a.stage != NULL) return (Py_ssize_t)stage_length(a.seg, a.stage);
+    if (a.stage != NULL) return checked(a.seg, stage_length(a.seg, a.stage));
     container_t *c = container_of(a.seg);
-    if (a.hold != NULL) return (Py_ssize_t)get(&current(a.seg)->count);
+    if (a.hold != NULL) return checked(a.seg, get(&current(a.seg)->count));
     for (int tries = 0; tries < 1000; tries++) {
         uint64_t sequence = atomic_load(&c->sequence), generation = atomic_load(&c->generation);
         uint64_t count = atomic_load(&generation_of(a.seg, generation)->count);
         atomic_thread_fence(memory_order_acquire);
         if (!(sequence & 1) && atomic_load(&c->sequence) == sequence && atomic_load(&c->generation) == generation)
-            return (Py_ssize_t)count;
+            return checked(a.seg, count);
         cpu_relax();
     }
     return locked_length((handle_t *)self);
@@ -326,13 +331,17 @@ static int end_entry(seg_t *seg, bool last, uint64_t *number, uint64_t *live, Py
     uint64_t used = get(&current(seg)->span), length;
     const char *data;
     if (used > g->capacity) return container_corrupt(seg), -1;
-    for (uint64_t i = last ? used : g->head; last ? i > g->head : i < used;) {
+    for (uint64_t i = last ? used : map_present(seg, g->head); last ? i > g->head : i < used;) {
         if (last && i == g->seen) i = g->tail;
         if (last && i-- <= g->head) break;
+        if (last && map_present(seg, i & ~127ull) != (i & ~127ull)) { /* the whole page was punched */
+            i &= ~127ull;
+            continue;
+        }
         const entry_t *e = entry(g, i);
         uint64_t word = get(&e->word);
         if (word == 0) {
-            i += !last;
+            if (!last) i = map_present(seg, i + 1);
             continue;
         }
         if (!last) g->head = i;

@@ -490,6 +490,8 @@ static PyObject *leave(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     Py_ssize_t n = whole ? self->held : 0; /* else it was ended by close(), or belongs to the parent process */
     for (Py_ssize_t i = 0; i < n; i++) segment_pin(pinned[i] = self->members[i].hold->seg);
     if (whole && commit) done = commit_all(self);
+    for (Py_ssize_t i = 0; done < 0 && i < n; i++)
+        if (PyErr_ExceptionMatches(PyExc_MemoryError)) container_slim(pinned[i]);
     finish(self, commit && done >= 0, done > 0);
     for (Py_ssize_t i = 0; i < n; i++) {
         links_drop(pinned[i]);

@@ -23,7 +23,12 @@ static Py_ssize_t length(PyObject *self) {
     for (int tries = 0; tries < 1000; tries++) {
         uint64_t generation = atomic_load(&c->generation), pending = atomic_load(&c->pending);
         uint64_t span = atomic_load(&generation_of(a.seg, generation)->span);
-        bool sure = pending == 0 || redo_span(a.seg, pending, &span) >= 0;
+        bool sure = true;
+        if (UNLIKELY(pending != 0)) {
+            uint64_t outer = reading_begin(a.seg);
+            sure = redo_span(a.seg, pending, &span) >= 0;
+            reading_end(a.seg, outer);
+        }
         if (sure && atomic_load(&c->generation) == generation && atomic_load(&c->pending) == pending)
             return (Py_ssize_t)span_length(span);
     }
@@ -53,7 +58,6 @@ static PyObject *list(PyObject *self, PyObject *unused) { return (void)unused, s
 static PyObject *get_item(handle_t *h, int64_t index) {
     access_t a;
     uint64_t word, generation;
-    bool stale = false;
     if (access_read(h, &a) < 0) return NULL;
     if (UNLIKELY(a.stage != NULL)) {
         int64_t i = staged_index(&a, index, false);
@@ -61,16 +65,19 @@ static PyObject *get_item(handle_t *h, int64_t index) {
         if ((uint64_t)i >= a.stage->kept) {
             const item_t *item = &a.stage->tail[(uint64_t)i - a.stage->kept];
             if (item->record != NULL) return item_decode(item);
-            return word_read(a.seg, item->word, get(&container_of(a.seg)->generation), &stale);
+            copy_t copy;
+            return word_copy(a.seg, item->word, &copy) < 0 ? NULL : copy_decode(&copy);
         }
         index = i;
     }
-    do {
-        int found = list_get(a.seg, index, &word, &generation);
-        if (found <= 0) return found < 0 ? NULL : out_of_range("list index out of range");
-        PyObject *out = word_read(a.seg, word, generation, &stale);
-        if (LIKELY(out != NULL) || !stale) return out;
-    } while (true);
+    taken_t taken;
+    uint64_t outer = reading_begin(a.seg);
+    int found;
+    do found = list_get(a.seg, index, &word, &generation);
+    while (found == 1 && (found = word_take(a.seg, word, generation, &taken)) == 0);
+    reading_end(a.seg, outer);
+    if (LIKELY(found == 1)) return taken_decode(&taken);
+    return found < 0 ? NULL : out_of_range("list index out of range");
 }
 
 static int as_index(PyObject *obj, int64_t *index) {
@@ -137,12 +144,12 @@ static int set_item(handle_t *h, int64_t index, PyObject *value) {
 }
 
 /* Write words behind the end, then make them the list's by one store. */
-static int extend_direct(seg_t *seg, const item_t *items, uint64_t count) {
+static int try_extend(seg_t *seg, const item_t *items, uint64_t count) {
     if (list_make_room(seg, count) < 0) return -1;
     uint64_t span = get(&current(seg)->span), end = span_start(span) + span_length(span);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t word;
-        if (item_place(seg, &items[i], &word) < 0) return container_trim(seg, end), -1;
+        if (item_place(seg, &items[i], &word) < 0) return -1;
         if (end + i >= seg->geometry->capacity) return container_corrupt(seg), -1;
         put(word_at(seg->geometry, end + i), word);
     }
@@ -151,6 +158,11 @@ static int extend_direct(seg_t *seg, const item_t *items, uint64_t count) {
     list_set_span(seg, span_start(span), span_length(span) + count);
     commit_end(seg);
     return 1;
+}
+
+static int extend_direct(seg_t *seg, const item_t *items, uint64_t count) {
+    int done = try_extend(seg, items, count);
+    return LIKELY(done >= 0) || !container_make_way(seg) ? done : try_extend(seg, items, count);
 }
 
 static PyObject *append(PyObject *self, PyObject *value) {

@@ -38,6 +38,7 @@ void segment_remap_child(void) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", seg->fd);
         seg->seat = -1;
         seg->token = 0;
+        seg->reading = NULL;
         if (seg->base == NULL) { /* a thread that the child has not got was making it */
             if (segment_fd(seg) >= 0) close(seg->fd);
             seg->fd = -1;
