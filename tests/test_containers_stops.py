@@ -10,8 +10,9 @@ import os
 import pickle
 import signal
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,7 +33,8 @@ STOPS, END = 300, -(10**9)
 TEXT, HUGE, KEYS = "t" * 3000, "h" * 300_000, range(400)
 
 
-class Scene(NamedTuple):
+@dataclass(frozen=True)
+class Scene:
     """A container, what is written to it at each stop, and what a reader must see.
 
     Attributes:
@@ -74,9 +76,9 @@ def rewrite(d: Any, n: int) -> None:
 
 def come_and_go(d: Any, n: int) -> None:
     """Fill and empty what is beside the one key that stays, by single writes, so that the index grows and shrinks."""
-    for key in range(300):
+    for key in range(120):
         d[n, key] = key
-    for key in range(300):
+    for key in range(120):
         del d[n, key]
 
 

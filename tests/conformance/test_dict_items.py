@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conformance.test_dict import START, broken_pairs
-from container_support import in_threads, is_held, same, unpicklable
+from container_support import VALUES, in_threads, is_held, same, unpicklable
 from procshare import SharedDict, WaitTimeout
 
 if TYPE_CHECKING:
@@ -37,6 +37,21 @@ def test_increment_counts(abc: SharedDict[str, Any]) -> None:
         assert abc.increment("a", n) == before + n == abc["a"]
 
     assert list(abc) == ["a", "b", "c", "new", "other"]
+
+
+def test_what_is_taken_out_may_be_anything(backend: str) -> None:
+    """A pickle, a long text or a number, by key and from either end."""
+    with SharedDict[int, Any](backend=backend) as d:
+        for by_key in (True, False):
+            d.set(dict(enumerate(VALUES)))
+            left = d.value
+            while left:
+                last = len(left) % 3 != 0
+                key = next(reversed(left)) if last else next(iter(left))
+                taken = d.pop(key) if by_key else d.popitem(last=last)[1]
+                assert same(taken, left.pop(key))
+                assert len(d) == len(left)
+            assert d.value == {}
 
 
 @pytest.mark.parametrize("wrong", [True, False, None, 1.5, "1", b"1", [1]], ids=repr)

@@ -311,11 +311,19 @@ int copies_take(handle_t *h, copies_t *copies);
 PyObject *copies_list(copies_t *copies);
 void copies_free(copies_t *copies);
 
-/* transaction.c */
+/* bulk.c */
+PyObject *table_update(PyObject *self, PyObject *pairs);
+PyObject *table_replace(PyObject *self, PyObject *pairs);
+PyObject *table_change(PyObject *self, PyObject *args);
+
+/* participants.c */
+#define MOST_MEMBERS 4096 /* of a transaction: a damaged record is not read for ever */
 int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending);
 void transaction_finish(seg_t *seg);
 void transaction_tell(seg_t *seg);
 int transaction_settle_others(seg_t *seg, const redo_t *redo);
+
+/* transaction.c */
 PyObject *transaction_make(PyObject *containers, PyObject *timeout, bool single);
 PyObject *method_block(PyObject *self, PyObject *args, PyObject *kwargs);
 extern PyType_Spec transaction_spec, table_spec, map_spec, vector_spec;

@@ -359,8 +359,9 @@ void map_tidy(seg_t *seg) {
     uint64_t count = get(&now->count);
     bool entries = get(&now->span) - count > count + 256;
     bool records = get(&now->appended) - get(&now->live) > get(&now->live) + 16384;
+    bool index = now->index_order > LARGE_INDEX - 3 && now->index_order < 40 && 1ull << (now->index_order - 3) > 32 * (count + 64);
     if (UNLIKELY(seg->unpunched)) punch_gaps(seg);
-    if (LIKELY(!entries && !records && get(&now->dropped) < 16 + count / 4)) return;
+    if (LIKELY(!entries && !records && !index && get(&now->dropped) < 16 + count / 4)) return;
     if (seg->geometry->wait > 0 && --seg->geometry->wait > 0) return;
     for (int tries = 0; tries < 2 && map_compact(seg, 0) < 0; tries++) {
         PyErr_Clear();
