@@ -76,9 +76,9 @@ def rewrite(d: Any, n: int) -> None:
 
 def come_and_go(d: Any, n: int) -> None:
     """Fill and empty what is beside the one key that stays, by single writes, so that the index grows and shrinks."""
-    for key in range(300):
+    for key in range(120):
         d[n, key] = key
-    for key in range(300):
+    for key in range(120):
         del d[n, key]
 
 
