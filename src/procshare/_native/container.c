@@ -118,6 +118,15 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
     return at;
 }
 
+/* Map pages in one go that are about to be written, instead of fault by fault. */
+static void populate(seg_t *seg, uint64_t offset, uint64_t length) {
+    void *at = length > PAGE ? segment_at(seg, offset, length) : NULL;
+#ifdef MADV_POPULATE_WRITE
+    if (at != NULL) madvise(at, length, MADV_POPULATE_WRITE);
+#endif
+    (void)at;
+}
+
 /* See that the first *want* bytes of an extent have memory, and some more where there is. */
 static int back(seg_t *seg, uint64_t offset, _Atomic uint64_t *reserved, uint64_t want, uint64_t length, uint64_t total) {
     uint64_t have = get(reserved), step = (total / 8 + PAGE - 1) & ~(PAGE - 1);
@@ -134,11 +143,7 @@ static int back(seg_t *seg, uint64_t offset, _Atomic uint64_t *reserved, uint64_
         if (segment_reserve(seg, offset + have, wish - have) < 0) return unback(seg, offset + have, wish - have), -1;
     }
     FAULT(container_reserved);
-    void *at = wish - have > PAGE ? segment_at(seg, offset + have, wish - have) : NULL;
-#ifdef MADV_POPULATE_WRITE
-    if (at != NULL) madvise(at, wish - have, MADV_POPULATE_WRITE); /* in one go instead of fault by fault */
-#endif
-    (void)at;
+    populate(seg, offset + have, wish - have);
     put(reserved, wish);
     return 0;
 }
@@ -186,6 +191,7 @@ int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, 
     if (at == 0) return -1;
     unback(seg, at, 1ull << order); /* it must be all zeros, whatever was left in this gap */
     if (segment_reserve(seg, at, 1ull << order) < 0) return -1;
+    populate(seg, at, 1ull << order);
     if (seg->unpunched) {
         char *there = segment_at(seg, at, 1ull << order);
         if (there == NULL) return container_corrupt(seg), -1;
@@ -256,6 +262,16 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
     put(&g->arena_used, used + need);
     FAULT(container_appended);
     return start + used;
+}
+
+/* The last record is named by nothing any more: its place is free again. Of an older one it is garbage. */
+void container_unappend(seg_t *seg, uint64_t offset, uint64_t length) {
+    generation_t *g = current(seg);
+    unsigned n = g->arenas;
+    uint64_t room = record_room(length), used = get(&g->arena_used);
+    if (n == 0 || n > MAX_ARENAS || used < room || g->arena[n - 1] * PAGE + used != offset + room) return;
+    put(&g->arena_used, used - room);
+    put(&g->appended, get(&g->appended) - room);
 }
 
 /* ---- looking ---- */

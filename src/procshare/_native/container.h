@@ -80,6 +80,7 @@ int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, 
 uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other, uint8_t tag, const void *a, uint64_t na,
                           const void *b, uint64_t nb);
 int container_map_generation(seg_t *seg, const generation_t *g, geometry_t *out);
+void container_unappend(seg_t *seg, uint64_t offset, uint64_t length);
 void container_publish(seg_t *seg, const geometry_t *new);
 void container_forget(seg_t *seg, const generation_t *old);
 int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint64_t elements);

@@ -44,7 +44,7 @@ static inline int probe(seg_t *seg, geometry_t *g, const mapkey_t *key, uint64_t
     uint64_t at = key->hash & g->mask;
     for (uint64_t n = 0; n <= g->mask; n++, at = (at + 1) & g->mask) {
         uint64_t slot = atomic_load_explicit(&g->index[at], memory_order_acquire);
-        if (slot == 0) return 0;
+        if (slot == 0) break;
         if (slot >> 32 != key->hash) continue;
         uint64_t number = (uint32_t)slot - 1u;
         if (UNLIKELY(number >= g->capacity)) {
@@ -58,10 +58,10 @@ static inline int probe(seg_t *seg, geometry_t *g, const mapkey_t *key, uint64_t
         if (UNLIKELY(pending != 0) && redo_look(seg, pending, number, &found) < 0) return -1;
         if (LIKELY(found != 0)) {
             *word = found;
-            return 1;
+            return LIKELY(pending == 0) || atomic_load(&container_of(seg)->pending) == pending ? 1 : -1;
         }
     }
-    return 0;
+    return LIKELY(pending == 0) || atomic_load(&container_of(seg)->pending) == pending ? 0 : -1;
 }
 
 /* 1 and the word as of *generation, which is for word_take() to check; 0 absent; -1 exception. */

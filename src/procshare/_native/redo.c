@@ -7,6 +7,9 @@
  * then on readers look in the record before the table. Applying stores each word, allocates nothing, and may be
  * done again; `pending` is cleared last.
  *
+ * The record's place is used again for the next one. So a reader that looked in it looks at `pending` again, which carries some
+ * bits of a number: if it is no longer the same, what it found there means nothing.
+ *
  * Words are applied from the last position to the first. A key that was deleted and set anew has a new entry behind
  * its old one; so a lookup that finds the old one empty already finds the new one full.
  *
@@ -73,7 +76,8 @@ static void apply(seg_t *seg, const redo_t *redo, uint64_t count) {
 /* Holding the lock: finish what was committed, drop what was not. */
 int redo_settle(seg_t *seg) {
     container_t *c = container_of(seg);
-    uint64_t pending = get(&c->pending), count;
+    uint64_t pending = get(&c->pending), count, length;
+    uint8_t tag;
     if (pending == 0) return 0;
     if (container_look(seg) == NULL) return -1;
     const redo_t *redo = redo_at(seg, pending, &count);
@@ -90,6 +94,8 @@ int redo_settle(seg_t *seg) {
     }
     FAULT(redo_applied);
     atomic_store(&c->pending, 0);
+    if (redo != NULL && record_at(seg, redo_offset(pending), &tag, &length) != NULL)
+        container_unappend(seg, redo_offset(pending), length);
     commit_end(seg);
     FAULT(redo_settled);
     return 0;
