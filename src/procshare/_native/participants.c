@@ -49,7 +49,7 @@ static seg_t *mapped(const char *name) {
 
 /* Whether the transaction is known to be committed, as the container called *name* has it; without attaching to it. */
 static bool says_committed(const char *name, const redo_t *redo) {
-    char root[META_ROOM];
+    _Alignas(64) char root[META_ROOM];
     redo_t head = {0};
     container_t *c = (container_t *)(void *)root;
     seg_t *seg = mapped(name);

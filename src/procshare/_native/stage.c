@@ -245,8 +245,9 @@ static int tail_room(stage_t *stage, uint64_t more) {
 int stage_unfold(seg_t *seg, stage_t *stage, uint64_t from) {
     if (from >= stage->kept) return 0;
     uint64_t more = stage->kept - from, start = span_start(get(&current(seg)->span));
-    if (container_look(seg) == NULL || tail_room(stage, more) < 0) return -1;
+    if (container_look(seg) == NULL) return -1;
     if (start + stage->kept > seg->geometry->capacity) return container_corrupt(seg), -1;
+    if (tail_room(stage, more) < 0) return -1;
     move_items(stage->tail + more, stage->tail, stage->tail_count);
     for (uint64_t i = 0; i < more; i++)
         stage->tail[i] = (item_t){get(word_at(seg->geometry, start + from + i)), NULL, NULL};
