@@ -13,6 +13,8 @@ ages = SharedDict({"ada": 36})
 assert_type(ages, SharedDict[str, int])
 pairs = list({"ada": 36}.items())
 assert_type(SharedDict(pairs), SharedDict[str, int])
+assert_type(SharedDict(ada=36), SharedDict[str, int])
+assert_type(SharedDict({"bob": 4}, ada=36, name="ages"), SharedDict[str, int])
 assert_type(SharedDict(zip("ab", [b"a", b"b"], strict=True)), SharedDict[str, bytes])
 assert_type(SharedDict(ages), SharedDict[str, int])
 assert_type(SharedDict[bytes, int | None](), SharedDict[bytes, int | None])
@@ -225,7 +227,7 @@ class Settings(SharedNamespace):
 
 config = SharedNamespace({"limit": 5})
 assert_type(config, SharedNamespace)
-assert_type(SharedNamespace(name="config", backend="shm"), SharedNamespace)
+assert_type(SharedNamespace(name="config", backend="shm", limit=5), SharedNamespace)
 attributes: Shared[dict[str, Any]] = config
 config.limit = 5
 config.tags = SharedList(["red"])
@@ -294,7 +296,6 @@ ages.increment("ada", 0.5)  # type: ignore[arg-type]  # pyright: ignore[reportAr
 ages.modify_item("ada", str)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ages.set({"ada": "old"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ages.modify(list)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-SharedDict(ada=36)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 SharedDict(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 unhashable = {ages: 5}  # pyright: ignore[reportUnhashable]
 numbers.append("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

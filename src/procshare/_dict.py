@@ -37,10 +37,11 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     `dict(d)` and `{**d}` ask for one key after another; `d.copy()` and `d.value` are one snapshot.
 
     Args:
-        data: What it holds at first: a mapping, or pairs of key and value, copied. (No keyword arguments become
-            keys: they are options.) Keys are str, bytes, int, None, or tuples of these; values whatever pickles.
+        data: What it holds at first: a mapping, or pairs of key and value, copied. Keys are str, bytes, int, None, or
+            tuples of these; values whatever pickles.
         name: Attach by it from any process; default: a random name.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
+        items: Other keyword arguments are keys and values too, as with a dict.
 
     Raises:
         TypeError: A key is of another type (bool and float are), or a value cannot be pickled; nothing was created.
@@ -66,7 +67,29 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     def __init__(
         self, data: Iterable[tuple[K, V]], /, *, name: str | None = None, backend: str | Backend | None = None
     ) -> None: ...
-    def __init__(self, data: Any = (), /, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    @overload
+    def __init__(
+        self: SharedDict[str, V2], /, *, name: str | None = None, backend: str | Backend | None = None, **items: V2
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SharedDict[str, V2],
+        data: SupportsKeysAndGetItem[str, V2] | Iterable[tuple[str, V2]],
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **items: V2,
+    ) -> None: ...
+    def __init__(
+        self,
+        data: Any = (),
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **items: Any,
+    ) -> None:
         raise NotImplementedError
 
     @overload

@@ -31,6 +31,7 @@ class SharedNamespace(Shared[dict[str, Any]]):
         data: What it holds at first: a mapping from names to whatever pickles, copied.
         name: Attach by it from any process; default: a random name.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
+        attributes: Other keyword arguments are attributes too.
 
     Raises:
         TypeError: A name is no str, or a value cannot be pickled; nothing was created.
@@ -46,7 +47,13 @@ class SharedNamespace(Shared[dict[str, Any]]):
     kind: ClassVar[str] = "namespace"
 
     def __init__(
-        self, data: Mapping[str, Any] = {}, /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Mapping[str, Any] = {},
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **attributes: Any,
     ) -> None:
         raise NotImplementedError
 
@@ -199,13 +206,13 @@ def check_name(name: object) -> str:
     return name
 
 
-def to_attributes(data: Any) -> list[tuple[str, Any]]:
-    """Names and values of a mapping; of a shared container, one snapshot of it.
+def to_attributes(data: Any, attributes: Mapping[str, Any] = {}) -> list[tuple[str, Any]]:
+    """Names and values of a mapping, and then of another; of a shared container, one snapshot of it.
 
     Raises:
         TypeError: A name is no str.
     """
-    return [(check_name(name), value) for name, value in to_pairs(data)]
+    return [(check_name(name), value) for name, value in [*to_pairs(data), *attributes.items()]]
 
 
 def _belongs_to(cls: type, name: str) -> bool:

@@ -342,3 +342,15 @@ def test_a_subclass_keeps_what_it_defines(backend: str) -> None:
         with tally.locked() as t:
             assert isinstance(t, Tally)
             assert t.increment("a") == 3
+
+
+def test_keyword_arguments_are_keys_as_with_a_dict(backend: str) -> None:
+    """Alone, and after a mapping or pairs, whose values they replace; but for the options."""
+    made = [
+        SharedDict(ferrets=2, hamsters=4, backend=backend),
+        SharedDict({"ferrets": 1, "hamsters": 4}, ferrets=2, backend=backend),
+        SharedDict([("ferrets", 2)], backend=backend, hamsters=4),
+    ]
+
+    assert [d.value for d in made] == [{"ferrets": 2, "hamsters": 4}] * 3
+    assert list(made[1]) == ["ferrets", "hamsters"]

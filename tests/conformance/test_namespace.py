@@ -318,3 +318,10 @@ def test_a_subclass_keeps_what_it_defines(backend: str) -> None:
             assert isinstance(t, Config)
             t.double()
         assert config.value == {"x": 12}
+
+
+def test_keyword_arguments_are_attributes(backend: str) -> None:
+    """Alone, and after a mapping, whose values they replace; but for the options."""
+    made = [SharedNamespace(x=1, y=2, backend=backend), SharedNamespace({"x": 0, "y": 2}, x=1, backend=backend)]
+
+    assert [ns.value for ns in made] == [{"x": 1, "y": 2}] * 2

@@ -41,8 +41,16 @@ class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedDict
 
-    def __init__(self, data: Any = (), /, *, name: str | None = None, backend: str | Backend | None = None) -> None:
-        self._create(NUMBERS["dict"], to_pairs(data), name)
+    def __init__(
+        self,
+        data: Any = (),
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **items: Any,
+    ) -> None:
+        self._create(NUMBERS["dict"], [*to_pairs(data), *items.items()], name)
 
     @property
     def value(self) -> dict[K, V]:
@@ -65,9 +73,15 @@ class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
     _implements: ClassVar[Any] = SharedNamespace
 
     def __init__(
-        self, data: Mapping[str, Any] = {}, /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Mapping[str, Any] = {},
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **attributes: Any,
     ) -> None:
-        self._create(NUMBERS["namespace"], to_attributes(data), name)
+        self._create(NUMBERS["namespace"], to_attributes(data, attributes), name)
 
     @property
     def value(self) -> dict[str, Any]:

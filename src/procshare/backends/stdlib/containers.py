@@ -6,7 +6,7 @@ import builtins
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from procshare._containers import MISSING
+from procshare._containers import MISSING, to_pairs
 from procshare._dict import SharedDict
 from procshare._keys import check_key
 from procshare._namespace import SharedNamespace, check_name
@@ -36,9 +36,17 @@ class StdlibDict(StdlibMapping[K, V], SharedDict[K, V]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedDict
 
-    def __init__(self, data: Any = (), /, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        data: Any = (),
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **items: Any,
+    ) -> None:
         self._start(name)
-        self._create(data)
+        self._create([*to_pairs(data), *items.items()])
 
     def __getitem__(self, key: K, /) -> V:
         found = self._find(key, MISSING)
@@ -189,10 +197,16 @@ class StdlibNamespace(StdlibMapping[str, Any], SharedNamespace):
     _implements: ClassVar[Any] = SharedNamespace
 
     def __init__(
-        self, data: Mapping[str, Any] = {}, /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Mapping[str, Any] = {},
+        /,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+        **attributes: Any,
     ) -> None:
         self._start(name)
-        self._create(data)
+        self._create([*to_pairs(data), *attributes.items()])
 
     def _check(self, key: Any) -> None:
         check_name(key)
