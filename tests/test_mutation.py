@@ -179,8 +179,9 @@ MUTANTS = {
     "a redo without an odd sequence": Mutant(
         "redo.c",
         INCLUDE,
-        f"{INCLUDE}{PAUSE}#undef FAULT\n#define FAULT(point) PAUSE()\n#define commit_begin(seg) ((void)0)\n",
+        f"{INCLUDE}{PAUSE}#define commit_begin(seg) ((void)0)\n",
         SUMS,
+        (("redo.c", "        FAULT(redo_applying);\n", "        if (i % 2) PAUSE();\n"),),
     ),
     "a reader that does not look at the generation again": Mutant(
         "items.c",

@@ -126,15 +126,11 @@ static int failed(seg_t *seg, int done) {
 /* One attempt without the lock: 1 taken, 0 try again, -1 exception. */
 static int try_take(seg_t *seg, copies_t *copies) {
     container_t *c = container_of(seg);
-    uint64_t sequence = atomic_load(&c->sequence);
-    for (int i = 0; i < 200 && (sequence & 1); i++) {
-        cpu_relax();
-        sequence = atomic_load(&c->sequence);
-    }
-    if (sequence & 1) return 0;
-    uint64_t outer = reading_begin(seg);
-    int done = take(seg, copies, NULL);
+    for (int i = 0; i < 200 && (atomic_load(&c->sequence) & 1); i++) cpu_relax();
+    uint64_t outer = reading_begin(seg), sequence = atomic_load(&c->sequence); /* in this order, see reclaim.c */
+    int done = sequence & 1 ? -3 : take(seg, copies, NULL);
     reading_end(seg, outer);
+    if (done == -3) return 0;
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load(&c->generation) != copies->generation || atomic_load(&c->sequence) != sequence) {
         if (done == -1) PyErr_Clear();

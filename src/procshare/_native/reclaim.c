@@ -6,6 +6,10 @@
  * arena, pages between two live records. What lies between two live records becomes one record of free space, so that
  * the arena can still be walked.
  *
+ * Who comes while this goes on must not touch those pages either. A lookup finds no slot that leads there, since the slots went
+ * before the generation was published. A whole read, which looks at every entry, sees an odd `sequence` after it has said which
+ * generation it reads, and does not begin; one that saw an even one reads the last generation, and is waited for.
+ *
  * Deaths. Nothing that is named is touched. A slot that led to a dead entry leads nowhere before the entry's page goes. The
  * length of a free record is stored at once, before its pages go.
  */
@@ -110,25 +114,30 @@ uint64_t map_skip_holes(seg_t *seg, uint64_t i) {
     return i;
 }
 
-/* Pages of a map's table in which every entry is dead. No slot may lead there any more. */
-static uint64_t reclaim_entries(seg_t *seg) {
+/* The pages of a map's table in which every entry is dead, a byte for each. From now on no slot leads there. */
+static char *dead_pages(seg_t *seg, uint64_t *pages) {
     const geometry_t *g = seg->geometry;
-    uint64_t freed = 0, pages = get(&current(seg)->span) / PER_PAGE;
-    char *dead = calloc(pages + 1, 1);
-    for (uint64_t p = 0; p < pages && dead != NULL; p++) {
+    *pages = get(&current(seg)->span) / PER_PAGE;
+    char *dead = calloc(*pages + 1, 1);
+    if (dead == NULL) *pages = 0;
+    for (uint64_t p = 0; p < *pages; p++) {
         dead[p] = map_present(seg, p * PER_PAGE) == p * PER_PAGE;
         for (uint64_t i = p * PER_PAGE; i < (p + 1) * PER_PAGE && dead[p]; i++) dead[p] = get(&entry(g, i)->word) == 0;
     }
     for (uint64_t at = 0; at <= g->mask && dead != NULL; at++) {
         uint64_t slot = get(&g->index[at]), page = ((uint32_t)slot - 1u) / PER_PAGE;
-        if (slot != 0 && page < pages && dead[page]) put(&g->index[at], NO_ENTRY);
+        if (slot != 0 && page < *pages && dead[page]) put(&g->index[at], NO_ENTRY);
     }
     current(seg)->holes = 1;
-    for (uint64_t p = 0; p < pages && dead != NULL; p++) {
+    return dead;
+}
+
+static uint64_t reclaim_entries(seg_t *seg, const char *dead, uint64_t pages) {
+    uint64_t freed = 0;
+    for (uint64_t p = 0; p < pages; p++) {
         uint64_t at = offset_of(seg, p * PER_PAGE);
         if (dead[p]) freed += punch(seg, at, at + PAGE);
     }
-    free(dead);
     return freed;
 }
 
@@ -176,11 +185,17 @@ uint64_t container_reclaim(seg_t *seg) {
     if (container_look(seg) == NULL) return 0;
     generation_t *old = current(seg);
     bool arena = get(&old->live) > 0 || get(&old->linked) > 0; /* who keeps handles must know what they were */
-    uint64_t freed = arena ? 0 : get(&old->appended);
-    if (!renew(seg, arena)) return 0;
-    if (arena && get(&current(seg)->linked) == 0) freed += reclaim_arena(seg);
-    freed += is_list(seg) ? reclaim_words(seg) : reclaim_entries(seg);
-    trim(seg);
+    uint64_t freed = arena ? 0 : get(&old->appended), pages = 0;
+    commit_begin(seg);
+    char *dead = is_list(seg) ? NULL : dead_pages(seg, &pages);
+    if (renew(seg, arena)) {
+        if (arena && get(&current(seg)->linked) == 0) freed += reclaim_arena(seg);
+        freed += is_list(seg) ? reclaim_words(seg) : reclaim_entries(seg, dead, pages);
+        trim(seg);
+    } else
+        freed = 0;
+    commit_end(seg);
+    free(dead);
     return freed;
 }
 
