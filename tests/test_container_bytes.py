@@ -338,6 +338,7 @@ TRIAL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 @TRIAL
 @given(kind=st.sampled_from(KINDS), hurts=HURTS)
 @example(kind="dict", hurts=[("slots", 0, "word", (1 << 64) - 1)])
+@example(kind="dict", hurts=[("root", 0, "word", (1 << 64) - 1)])
 def test_damage_before_attaching(kind: str, hurts: list[Any], victims: Victims) -> None:
     """Attaching refuses it, or the handle answers something."""
     told = victims.show(kind, False, hurts)
@@ -347,6 +348,7 @@ def test_damage_before_attaching(kind: str, hurts: list[Any], victims: Victims) 
 @TRIAL
 @given(kind=st.sampled_from(KINDS), hurts=HURTS)
 @example(kind="list", hurts=[("heads", 3, "word", (4 << 56) - 1)])
+@example(kind="dict", hurts=[("root", 0, "word", (1 << 64) - 1)])
 def test_damage_while_attached(kind: str, hurts: list[Any], victims: Victims) -> None:
     """Every call returns or raises, and the handle closes."""
     told = victims.show(kind, True, hurts)

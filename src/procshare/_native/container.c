@@ -313,7 +313,7 @@ geometry_t *container_look(seg_t *seg) {
             if (atomic_load(&c->generation) != number) continue;
             break;
         }
-        if (number == 0) break;
+        if (number == 0 || number == UINT64_MAX) break;
         new.generation = number;
         if (number == seg->geometry->generation) { /* it has only grown */
             new.wait = seg->geometry->wait;
@@ -327,13 +327,16 @@ geometry_t *container_look(seg_t *seg) {
     return container_corrupt(seg);
 }
 
-/* Once for each mapping, before its first use. */
+/* Once for each mapping, before its first use: 0, or -1 with an exception. */
 int container_prepare(seg_t *seg) {
     if (seg->geometry != NULL) return 0;
     if (seg->seat >= 0) readers_join(seg);
     if ((seg->geometry = calloc(1, sizeof *seg->geometry)) == NULL) return PyErr_NoMemory(), -1;
-    seg->geometry->generation = UINT64_MAX; /* none that there is */
-    return 0;
+    seg->geometry->generation = UINT64_MAX; /* none that there is, so that it is looked at now */
+    if (container_look(seg) != NULL) return 0;
+    free(seg->geometry);
+    seg->geometry = NULL;
+    return -1;
 }
 
 /* ---- making ---- */
@@ -347,10 +350,9 @@ seg_t *container_create(uint32_t kind) {
     while (getrandom(c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed) {}
     uint64_t readers = place(seg, NULL, NULL, READERS_ORDER);
     c->readers = (uint32_t)(readers / PAGE);
-    if (readers != 0 && (kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0 &&
-        container_prepare(seg) == 0) {
+    if (readers != 0 && (kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0) {
         atomic_store(&c->generation, 1);
-        return seg;
+        if (container_prepare(seg) == 0) return seg;
     }
     segment_leave(seg);
     segment_unref(seg);

@@ -8,7 +8,7 @@
 
 /* This process's view of a container: where its current generation lies. Guarded by the GIL. */
 typedef struct geometry {
-    uint64_t generation; /* UINT64_MAX: not looked yet */
+    uint64_t generation; /* which there is: it was looked at when the segment was attached */
     uint64_t mask;       /* of the index */
     _Atomic uint64_t *index;
     char *table[MAX_SEGMENTS]; /* so biased that element i of segment s is at table[s] + i * size */
