@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from container_support import KEYS, REFUSED, VALUES, Word, fn, same
@@ -233,8 +233,11 @@ def test_values_of_every_sort_come_back_the_same(place: Any, backend: str) -> No
             assert same(snapshot, value)
 
 
-@settings(max_examples=40, deadline=None)
-@given(chosen=st.lists(values | st.binary(min_size=3000, max_size=30_000), min_size=1, max_size=6))
+LARGE = st.integers(3000, 30_000).map(lambda length: (bytes(range(256)) * 120)[:length])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(chosen=st.lists(values | LARGE, min_size=1, max_size=6))
 def test_any_value_comes_back_the_same(backend: str, chosen: list[Any]) -> None:
     """By each way of writing."""
     with ANY(enumerate(chosen), backend=backend) as d, SharedList[Any](chosen, backend=backend) as x:
