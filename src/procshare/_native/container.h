@@ -82,7 +82,6 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
 int container_map_generation(seg_t *seg, const generation_t *g, geometry_t *out);
 void container_unappend(seg_t *seg, uint64_t offset, uint64_t length);
 void container_publish(seg_t *seg, const geometry_t *new);
-void container_forget(seg_t *seg, const generation_t *old);
 int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint64_t elements);
 void container_recover(seg_t *seg);
 extern bool container_recovering;
@@ -213,7 +212,6 @@ int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation);
 int list_make_room(seg_t *seg, uint64_t words);
 void list_set_span(seg_t *seg, uint64_t start, uint64_t length);
 void list_set_word(seg_t *seg, uint64_t position, uint64_t word);
-int list_compact(seg_t *seg, uint64_t extra);
 struct stage;
 int list_rewrite(seg_t *seg, struct stage *stage);
 void list_recount(seg_t *seg);

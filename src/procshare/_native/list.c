@@ -89,8 +89,6 @@ static int compact(seg_t *seg, uint64_t extra, bool records) {
     return done;
 }
 
-int list_compact(seg_t *seg, uint64_t extra) { return compact(seg, extra, true); }
-
 /* See that so many words can be written behind the last. */
 int list_make_room(seg_t *seg, uint64_t words) {
     if (geometry(seg) == NULL) return -1;

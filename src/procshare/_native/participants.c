@@ -1,10 +1,10 @@
 /* Commits to several containers, finished by whoever comes after a death.
  *
  * The one with the lowest inode is the first. Each one's redo record names the first and the number of the transaction, and all
- * of them. The others' `pending` is set to PREPARED; then the first's is set to COMMITTED, and
- * that store is the commit. Who meets PREPARED asks the first: if what is pending there is this transaction, it is
- * committed. The others are settled before the first, so as long as anyone has to ask, the first can answer. It starts
- * nothing new before, because whoever has its lock settles the others first.
+ * of them. The others' `pending` is set to PREPARED; then the first's is set to COMMITTED, and that store is the commit. Who
+ * meets PREPARED asks the first: if what is pending there is this transaction, it is committed. The others are settled before the
+ * first, so as long as anyone has to ask, the first can answer. It starts nothing new before, because whoever has its lock
+ * settles the others first.
  *
  *   names in a redo record, behind its pairs:  | length, 2 bytes | name | length | name | ...   the first's first
  *
@@ -15,8 +15,6 @@
  */
 #include "container.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* The next of the names at *at; NULL at the end. */

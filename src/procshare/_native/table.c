@@ -1,8 +1,6 @@
 /* The table: what dict, set and namespace have in common; and the map, which is dict's own methods. */
 #include "container.h"
 
-#include <structmember.h>
-
 /* ---- one key ---- */
 
 /* What the block that the call is made in has made of a key: 1 *out is its value, 0 it has deleted it, 2 nothing, -1 exception. */
