@@ -181,7 +181,14 @@ MUTANTS = {
         INCLUDE,
         f"{INCLUDE}{PAUSE}#define commit_begin(seg) ((void)0)\n",
         SUMS,
-        (("redo.c", "        FAULT(redo_applying);\n", "        if (i % 2) PAUSE();\n"),),
+        # Now and then: where four processes want two cores, each pause can take milliseconds.
+        (
+            (
+                "redo.c",
+                "        FAULT(redo_applying);\n",
+                "        if (i % 2 && get(&container_of(seg)->sequence) % 64 == 0) PAUSE();\n",
+            ),
+        ),
     ),
     "a reader that does not look at the generation again": Mutant(
         "items.c",
