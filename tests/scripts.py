@@ -198,7 +198,7 @@ def _group(pid: int) -> int | None:
 
 
 def finish(pid: int, number: int = signal.SIGKILL) -> None:
-    """End a process that this one did not start, if it is there, and wait until it is gone."""
+    """End a process that this one did not start, if it is there (0: let it), and wait until it is gone."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
