@@ -43,7 +43,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
     if (nbytes > (1ull << 46)) return raise_out_of_memory("a new array", nbytes, shm_free_bytes());
     Py_buffer view = {0};
     if (data != Py_None && PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
-    seg_t *seg = segment_create(KIND_ARRAY, nbytes, PyBytes_AsString(meta), (size_t)PyBytes_Size(meta), 0, data == Py_None);
+    seg_t *seg = segment_create(KIND_ARRAY, nbytes, PyBytes_AsString(meta), (size_t)PyBytes_Size(meta), 0, data == Py_None ? ALL_OF_IT : 0);
     int done = seg == NULL ? -1 : 0;
     if (done == 0) {
         if (proceed) atomic_fetch_or(&seg->header->flags, SEG_PROCEED);

@@ -53,7 +53,9 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
     if (h->meta != META_OFFSET && h->meta < HEADER_SIZE) return "its description lies over its seats";
     if (h->slots != (h->kind == KIND_SLAB ? SLAB_SLOTS : 0)) return "its number of slots is wrong";
     if (h->kind == KIND_SLAB && h->size != SLAB_SIZE) return "its size is not a slab's";
-    if (h->kind != KIND_SLAB && h->kind != KIND_ARRAY && h->size != HEADER_SIZE) return "its size is not that of its kind";
+    if (h->kind == KIND_QUEUE && h->size != QUEUE_SIZE) return "its size is not a queue's";
+    if (h->kind != KIND_SLAB && h->kind != KIND_ARRAY && h->kind < KIND_QUEUE && h->size != HEADER_SIZE)
+        return "its size is not that of its kind";
     if (memchr(h->name, 0, NAME_ROOM) == NULL) return "its name has no end";
     return NULL;
 }
@@ -99,7 +101,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     struct stat here, there;
     snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
-    if (is_container(h->kind)) container_end_file(name); /* what it keeps goes with it */
+    if (keeps_others(h->kind)) container_end_file(name); /* what it keeps goes with it */
     if (unlink(path) < 0) return false;
     segment_unregister(&h->tracker, name);
     return true;

@@ -17,7 +17,7 @@ long futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns) {
     return syscall(SYS_futex, word, FUTEX_WAIT, expected, &ts, NULL, 0);
 }
 
-void futex_wake(_Atomic uint32_t *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0); }
+int futex_wake(_Atomic uint32_t *word, int count) { return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0); }
 
 int64_t now_ns(void) {
     struct timespec ts;
@@ -47,5 +47,24 @@ int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns) {
     while (until && atomic_load(&slot->change) == token && now_ns() < until) cpu_relax();
     if (atomic_load(&slot->change) == token) futex_wait(&slot->change, token, slice);
     Py_END_ALLOW_THREADS
+    return PyErr_CheckSignals();
+}
+
+/* ---- one waiter for one change ---- */
+
+/* The bit stays until fewer were asleep than should be woken, so that nobody who sleeps is forgotten: whoever lay down between
+ * that count and the clearing of the bit is woken to set it again. Whoever was woken and died at once costs the others a slice. */
+void signal_slowly(_Atomic uint32_t *word, int count) {
+    uint32_t seen = atomic_fetch_add(word, 2) + 2;
+    FAULT(change_bumped);
+    if (futex_wake(word, count) < count && atomic_compare_exchange_strong(word, &seen, seen & ~1u)) futex_wake(word, INT32_MAX);
+}
+
+/* Sleep until the word is no longer *token*, but a slice at most, which grows: 0, or -1 with an exception from a signal handler. */
+int signal_wait(_Atomic uint32_t *word, uint32_t token, int64_t ns, int64_t *slice) {
+    Py_BEGIN_ALLOW_THREADS
+    if (atomic_load(word) == token) futex_wait(word, token, ns >= 0 && ns < *slice ? ns : *slice);
+    Py_END_ALLOW_THREADS
+    *slice = *slice < SLICE_NS / 2 ? *slice * 2 : SLICE_NS;
     return PyErr_CheckSignals();
 }

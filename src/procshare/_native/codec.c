@@ -169,10 +169,22 @@ static int load_pickle(void) {
     return process.dumps != NULL && process.loads != NULL ? 0 : -1;
 }
 
-/* The pickle, or NULL with a TypeError that names the type and has pickle's own error as its cause. */
-static PyObject *pickled(PyObject *obj) {
+static PyObject *dump(PyObject *obj, PyObject *apart) {
+    if (apart == NULL) return PyObject_CallFunction(process.dumps, "Oi", obj, 5);
+    PyObject *add = PyObject_GetAttrString(apart, "append");
+    PyObject *args = Py_BuildValue("(Oi)", obj, 5), *how = add ? Py_BuildValue("{sO}", "buffer_callback", add) : NULL;
+    PyObject *bytes = args && how ? PyObject_Call(process.dumps, args, how) : NULL;
+    Py_XDECREF(add);
+    Py_XDECREF(args);
+    Py_XDECREF(how);
+    return bytes;
+}
+
+/* The pickle, or NULL with a TypeError that names the type and has pickle's own error as its cause. *apart*: a list for the
+ * buffers that are left out of it, or NULL. */
+PyObject *pickle_apart(PyObject *obj, PyObject *apart) {
     if (load_pickle() < 0) return NULL;
-    PyObject *bytes = PyObject_CallFunction(process.dumps, "Oi", obj, 5);
+    PyObject *bytes = dump(obj, apart);
     if (bytes != NULL) return bytes;
     PyObject *type, *cause, *traceback;
     PyErr_Fetch(&type, &cause, &traceback);
@@ -201,6 +213,16 @@ static PyObject *pickled(PyObject *obj) {
     Py_XDECREF(cause);
     Py_XDECREF(traceback);
     return NULL;
+}
+
+/* What pickle_apart() gave, with its buffers. */
+PyObject *unpickle_with(const char *bytes, uint64_t length, PyObject *buffers) {
+    if (load_pickle() < 0) return NULL;
+    PyObject *args = Py_BuildValue("(y#)", bytes, (Py_ssize_t)length), *how = Py_BuildValue("{sO}", "buffers", buffers);
+    PyObject *out = args && how ? PyObject_Call(process.loads, args, how) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(how);
+    return out;
 }
 
 /* An int of any size as two's complement bytes, least significant first, and back. */
@@ -271,7 +293,7 @@ int tagged_encode(PyObject *obj, int64_t *word, PyObject **record) {
         return -1;
     }
     *word = RECORD_PICKLE;
-    *record = pickled(obj);
+    *record = pickle_apart(obj, NULL);
     return *record == NULL ? -1 : 0;
 }
 

@@ -343,7 +343,7 @@ int container_prepare(seg_t *seg) {
 
 /* A new segment with an empty container; one reference, no name. NULL with an exception. */
 seg_t *container_create(uint32_t kind) {
-    seg_t *seg = segment_create(kind, 0, NULL, 0, 0, true);
+    seg_t *seg = segment_create(kind, 0, NULL, 0, 0, ALL_OF_IT);
     if (seg == NULL) return NULL;
     container_t *c = container_of(seg);
     generation_t *g = generation_of(seg, 1);

@@ -28,7 +28,7 @@ static inline generation_t *current(const seg_t *seg) {
     return generation_of(seg, atomic_load_explicit(&container_of(seg)->generation, memory_order_relaxed));
 }
 
-static inline bool is_container(uint32_t kind) { return kind >= KIND_DICT && kind < KIND_END; }
+
 static inline bool is_list(const seg_t *seg) { return seg->kind == KIND_LIST; }
 
 /* Where element *i* is, which must be below geometry->capacity. */
@@ -339,6 +339,8 @@ void links_claim(seg_t *seg, PyObject *handles);
 void links_drop(seg_t *seg);
 void links_compare(seg_t *seg, const generation_t *old);
 void links_release(seg_t *seg);
+void links_pass_on(seg_t *seg, const char *body, uint64_t length);
+void queue_each_body(seg_t *seg, void (*visit)(const char *body, uint64_t length, void *arg), void *arg);
 void container_end_file(const char *name);
 void links_untrack(seg_t *seg);
 uint64_t links_length(const char *bytes, uint64_t length);

@@ -76,6 +76,64 @@
     X(transaction_prepared, "transaction.prepared") /* one more is prepared */        \
     X(transaction_committed, "transaction.committed") /* committed, none applied */   \
     X(transaction_settling, "transaction.settling") /* one more is settled */         \
+    X(queue_putting, "queue.putting")           /* records written, not committed */  \
+    X(queue_put, "queue.put")                   /* committed, nobody woken */         \
+    X(queue_filling, "queue.filling")           /* large item's extent had, empty */  \
+    X(queue_filled, "queue.filled")             /* filled, named by nothing */        \
+    X(queue_growing, "queue.growing")           /* larger ring had, nothing in it */  \
+    X(queue_moved, "queue.moved")               /* all copied there, not the ring */  \
+    X(queue_grown, "queue.grown")               /* it is the ring, old one kept */    \
+    X(queue_taking, "queue.taking")             /* books written, not committed */    \
+    X(queue_taken, "queue.taken")               /* committed, rest not written */     \
+    X(queue_applied, "queue.applied")           /* some of the rest written */        \
+    X(queue_shut, "queue.shut")                 /* shut, nothing dropped or woken */  \
+    X(lease_beginning, "lease.beginning")       /* item copied, not leased yet */     \
+    X(lease_ending, "lease.ending")             /* before the commit of its end */    \
+    X(lease_returning, "lease.returning")       /* a dead one's found, still leased */\
+    X(lease_returned, "lease.returned")         /* it is back, not taken yet */       \
+    X(event_setting, "event.setting")           /* nothing changed yet */             \
+    X(event_set, "event.set")                   /* set, nobody woken */               \
+    X(event_cleared, "event.cleared")           /* not set any more */                \
+    X(semaphore_released, "semaphore.released") /* permits free, nobody woken */      \
+    X(semaphore_taking, "semaphore.taking")     /* robust: nothing changed */         \
+    X(semaphore_taken, "semaphore.taken")       /* ours, still counted as free */     \
+    X(semaphore_copied, "semaphore.copied")     /* counted, lock still ours */        \
+    X(semaphore_releasing, "semaphore.releasing")/* robust: nothing changed */         \
+    X(semaphore_given, "semaphore.given")       /* not ours, not counted as free */   \
+    X(semaphore_counting, "semaphore.counting") /* some of the dead's cleared */      \
+    X(semaphore_counted, "semaphore.counted")   /* counted again, nobody woken */     \
+    X(condition_entering, "condition.entering") /* ticket taken, entry not filled */  \
+    X(condition_entered, "condition.entered")   /* entry is ours, lock too */         \
+    X(condition_asleep, "condition.asleep")     /* lock released, not asleep yet */   \
+    X(condition_woken, "condition.woken")       /* wait over, lock not had yet */     \
+    X(condition_leaving, "condition.leaving")   /* lock had, entry still ours */      \
+    X(condition_left, "condition.left")         /* entry free, lock still ours */     \
+    X(condition_notifying, "condition.notifying")/* waiter chosen, not marked */       \
+    X(condition_notified, "condition.notified") /* waiter marked, not woken */        \
+    X(barrier_entering, "barrier.entering")     /* lock ours, nobody arrived */       \
+    X(barrier_entered, "barrier.entered")       /* arrived, lock still ours */        \
+    X(barrier_waiting, "barrier.waiting")       /* arrived, lock released */          \
+    X(barrier_acting, "barrier.acting")         /* action about to run */             \
+    X(barrier_acted, "barrier.acted")           /* action done, lock not ours */      \
+    X(barrier_committing, "barrier.committing") /* phase not over yet */              \
+    X(barrier_committed, "barrier.committed")   /* phase over, nobody marked */       \
+    X(barrier_marking, "barrier.marking")       /* one more party marked */           \
+    X(barrier_marked, "barrier.marked")         /* all marked, next phase not open */ \
+    X(barrier_opened, "barrier.opened")         /* next phase open, nobody woken */   \
+    X(barrier_breaking, "barrier.breaking")     /* broken, nobody marked */           \
+    X(barrier_leaving, "barrier.leaving")       /* wait over, entry still ours */     \
+    X(rwlock_wanting, "rwlock.wanting")         /* nothing changed yet */             \
+    X(rwlock_wanted, "rwlock.wanted")           /* counted as wanting, no hint */     \
+    X(rwlock_hinted, "rwlock.hinted")           /* hint set, lock not ours */         \
+    X(rwlock_draining, "rwlock.draining")       /* lock ours, readers not gone */     \
+    X(rwlock_clearing, "rwlock.clearing")       /* a dead reader found */             \
+    X(rwlock_writing, "rwlock.writing")         /* ours alone */                      \
+    X(rwlock_unhinting, "rwlock.unhinting")     /* hint about to go */                \
+    X(rwlock_unhinted, "rwlock.unhinted")       /* hint gone, nobody woken */         \
+    X(rwlock_reading, "rwlock.reading")         /* nothing changed yet */             \
+    X(rwlock_counted, "rwlock.counted")         /* counted as reading, hint unknown */\
+    X(rwlock_ending, "rwlock.ending")           /* read, still counted */             \
+    X(rwlock_ended, "rwlock.ended")             /* counted no longer, writer not woken */\
     X(links_claimed, "links.claimed")           /* claimed, record not published */   \
     X(links_dropping, "links.dropping")         /* claim given up, not unlinked */
 

@@ -38,7 +38,7 @@ int handle_place(handle_t *h, uint8_t kind, PyObject *name) {
     if (name == NULL || name == Py_None) {
         if (slab_take(&seg, &index) < 0) return -1;
     } else {
-        if ((seg = segment_create(kind, 0, NULL, 0, 0, true)) == NULL) return -1;
+        if ((seg = segment_create(kind, 0, NULL, 0, 0, ALL_OF_IT)) == NULL) return -1;
         seg->handles++;
     }
     take_place(h, seg, index);
@@ -68,6 +68,7 @@ void handle_let_go(handle_t *h) {
     h->seg = NULL;
     h->slot = NULL;
     h->hold = NULL;
+    if (h->kind > KIND_QUEUE && seg->open[index] == 0) sync_closed(seg, index);
     if (give_back) {
         hold_t *hold = seg->holds ? seg->holds[index] : NULL;
         if (hold != NULL && atomic_load(&hold->thread) != 0) {
@@ -168,7 +169,8 @@ static PyObject *attach_to(PyObject *cls, PyObject *args) {
     uint8_t code = 0;
     seg_t *seg = segment_attach(name);
     if (seg == NULL || check_object(seg, name, index, generation, kind, &code) < 0 ||
-        (kind >= KIND_DICT && container_prepare(seg) < 0)) {
+        (is_container((uint32_t)kind) && container_prepare(seg) < 0) || (kind == KIND_QUEUE && queue_prepare(seg) < 0) ||
+        (kind > KIND_QUEUE && sync_prepare(seg, (uint8_t)kind, code) < 0)) {
         if (seg != NULL) {
             if (seg->handles == 0) segment_leave(seg);
             segment_unref(seg);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SMALLEST 6           /* 64 bytes */
 #define PAGE 4096u
@@ -35,7 +36,7 @@ static void punch(seg_t *seg, uint64_t offset, uint64_t length) {
     fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset + PAGE), (off_t)(length - PAGE));
 }
 
-static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
+static int pop(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
     header_t *h = seg->header;
     uint64_t first = atomic_load(&h->heap_free[order]), length = (uint64_t)1 << order;
     if (first == 0) return 0;
@@ -43,7 +44,7 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
         atomic_store(&h->heap_free[order], 0);
         return 0;
     }
-    if (order >= HEAP_PUNCHED && segment_reserve(seg, first, length) < 0) return punch(seg, first, length), -1;
+    if (order >= HEAP_PUNCHED && segment_reserve(seg, first, backed) < 0) return punch(seg, first, length), -1;
     uint64_t next;
     memcpy(&next, segment_at(seg, first, length), sizeof next);
     atomic_store(&h->heap_free[order], next);
@@ -52,7 +53,7 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
     return 1;
 }
 
-static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
+static int extend(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
     uint64_t length = (uint64_t)1 << order, end = atomic_load(&seg->header->heap_end);
     struct stat st;
     if (end < seg->size) end = seg->size;
@@ -62,24 +63,31 @@ static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
     }
     uint64_t start = (end + length - 1) & ~(length - 1);
     FAULT(segment_reserving);
-    if (segment_reserve(seg, start, length) < 0) return punch(seg, start, length), -1;
+    if (backed < length && ftruncate(seg->fd, (off_t)(start + length)) < 0) {
+        if (errno != EFBIG && errno != ENOSPC && errno != ENOMEM) return raise_os(errno, seg->name), -1;
+        return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
+    }
+    if (segment_reserve(seg, start, backed) < 0) return punch(seg, start, length), -1;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);
     *offset = start;
     return 1;
 }
 
-/* Space for *need* bytes: its offset and log2 of its length. 0, or -1 with an exception and nothing changed. */
-int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order) {
+/* Space for *need* bytes: its offset and log2 of its length. 0, or -1 with an exception and nothing changed. There is memory
+ * behind all of it if *whole*; else, where that makes a difference, behind the first *need* bytes. */
+int heap_alloc(seg_t *seg, uint64_t need, bool whole, uint64_t *offset, unsigned *order) {
     *order = order_for(need);
     if (*order >= HEAP_CLASSES - 6) {
         raise_out_of_memory(seg->name, need, shm_free_bytes());
         return -1;
     }
-    if (lock_word_acquire(seg, &seg->header->heap_lock, -1, NULL) < 0) return -1;
+    int64_t patience = lock_quiet ? QUIET_NS : -1; /* in a quiet wait no signal is looked at */
+    if (lock_word_acquire(seg, &seg->header->heap_lock, patience, NULL) < 0) return -1;
     seg->heap_busy = true;
-    int got = pop(seg, *order, offset);
-    if (got == 0) got = extend(seg, *order, offset);
+    uint64_t backed = whole || *order < HEAP_PUNCHED ? (uint64_t)1 << *order : (need + PAGE - 1) / PAGE * PAGE;
+    int got = pop(seg, *order, backed, offset);
+    if (got == 0) got = extend(seg, *order, backed, offset);
     seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
     return got < 0 ? -1 : 0;

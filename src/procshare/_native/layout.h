@@ -6,6 +6,8 @@
  *   array:    payload is the elements, C order
  *   counter, value with a name of their own: no payload; the root slot is the object
  *   container: no payload; its root is where other kinds have meta, the rest lies in extents, see container.c
+ *   robust semaphore, condition, barrier, read-write lock: payload is what each process, or each waiter, has of it; see there
+ *   queue:    its root is there too; payload is what each process owes, and leases; the ring lies in an extent, see ring.c
  *
  * Fields that never change after creation are copied to private memory by an attacher when it has checked
  * them, and not read again; offsets found later (buffers, free lists) are checked at each use.
@@ -29,7 +31,10 @@
 #define SLAB_SLOTS ((SLAB_SIZE - SLOTS_OFFSET) / 128u)
 #define NAME_ROOM 232
 
-enum kind { KIND_SLAB = 1, KIND_COUNTER, KIND_VALUE, KIND_ARRAY, KIND_DICT, KIND_LIST, KIND_SET, KIND_NAMESPACE, KIND_END };
+enum kind {
+    KIND_SLAB = 1, KIND_COUNTER, KIND_VALUE, KIND_ARRAY, KIND_DICT, KIND_LIST, KIND_SET, KIND_NAMESPACE, KIND_QUEUE,
+    KIND_LOCK, KIND_RLOCK, KIND_SEMAPHORE, KIND_BOUNDED_SEMAPHORE, KIND_EVENT, KIND_CONDITION, KIND_BARRIER, KIND_RWLOCK, KIND_END
+};
 
 /* header.flags */
 enum {
@@ -108,9 +113,10 @@ typedef struct {
 
 /* ---- records ---- */
 
-enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BIGINT, RECORD_KEY, RECORD_REDO, RECORD_FREE };
+enum record { RECORD_INT = 1, RECORD_STR, RECORD_BYTES, RECORD_PICKLE, RECORD_BIGINT, RECORD_KEY, RECORD_REDO, RECORD_FREE, RECORD_WORD, RECORD_PLAIN, RECORD_BUFFERS };
 
 #define RECORD_LINKED 0x80 /* before the bytes: the names of the handles in it, see links.c */
+#define RECORD_LARGE 0x40  /* of a queue: the bytes lie in an extent of their own, see ring.c */
 
 /* ---- containers ---- */
 
@@ -175,6 +181,101 @@ typedef struct {
     } pair[];
 } redo_t;
 
+/* ---- queues ---- */
+
+/* The books of a queue's two ends: all counts only grow. Each end has them twice; the last bit of its number of commits says
+ * which are valid. */
+typedef struct {
+    _Atomic uint64_t head;  /* bytes ever put into the ring */
+    _Atomic uint64_t in;    /* items ever put */
+    _Atomic uint64_t large; /* bytes ever put into extents of their own */
+} puts_t;
+
+typedef struct {
+    _Atomic uint64_t tail, out, large, done; /* done: items that task_done() was called for */
+    struct {
+        _Atomic uint64_t place, value; /* what the commit also writes: a word of the payload, by its offset in the file; 0: none */
+    } also[2];
+} takes_t;
+
+#define LEASES 1024
+
+enum { LEASE_FREE = 0, LEASE_HELD = 1, LEASE_BACK = 2 };
+
+/* An item that is held, or came back. state: LEASE_* | the holder's token << 32. */
+typedef struct {
+    _Atomic uint64_t state, extent, record, ticket; /* record: its head; extent: offset << 6 | order, kept for the next one */
+} lease_t;
+
+typedef struct {
+    _Alignas(64) _Atomic uint32_t put_lock, items; /* items: a futex, see signal_some(): there are more of them */
+    _Atomic uint64_t put_commits;
+    puts_t puts[2];
+    _Alignas(64) _Atomic uint32_t take_lock, space; /* space: likewise */
+    _Atomic uint64_t take_commits;
+    takes_t takes[2];
+    _Alignas(64) _Atomic uint64_t growths; /* ring[growths & 1] is where the ring lies: offset << 6 | log2(size) */
+    _Atomic uint64_t ring[2];
+    _Atomic uint64_t linked; /* items with handles, ever */
+    uint64_t maxsize, capacity;
+    _Atomic uint32_t shut, all_done, leases; /* all_done: a futex, for join(); leases: one more than the last that is in use */
+} queue_t;
+
+#define OWED_OFFSET HEADER_SIZE /* by seat: its generation << 32 | how many items it took and did not call task_done() for */
+#define LOST_OFFSET (OWED_OFFSET + SEAT_COUNT * 8u) /* what the dead owed whose seats were taken again, signed */
+#define FIRST_RING 16384u  /* the ring that a queue begins with; larger ones are extents behind all this */
+#define FIRST_ORDER 13     /* log2 of its length */
+#define LEASES_OFFSET 32768u /* there is memory behind these once one is used */
+#define QUEUE_SIZE 65536u
+
+/* ---- those who wait for a condition or at a barrier ---- */
+
+/* state: its ticket, or phase, << 2 | PARTY_*; a futex of a condition's waiter. An entry is given out under the object's lock, and
+ * given back by the one whose it is, or by anyone if that one is dead. */
+typedef struct {
+    _Atomic uint32_t token; /* of the waiter's seat; 0: free */
+    _Atomic uint32_t state;
+    _Atomic uint64_t ticket; /* condition: who came first; barrier: which of the parties */
+} party_t;
+
+enum { PARTY_WAITING = 1, PARTY_RELEASED = 2, PARTY_BROKEN = 3 };
+
+typedef struct {
+    _Atomic uint64_t tickets; /* condition: the last one given out */
+    _Atomic uint32_t used;    /* entries from this one on were never used */
+    uint32_t reserved;
+    party_t party[];
+} parties_t;
+
+#define CONDITION_PARTIES 1023u /* with the head, four pages */
+
+/* A barrier's meta. Behind it the action's pickle. */
+typedef struct {
+    uint32_t parties;
+    uint8_t has_action;
+    uint8_t reserved[3];
+    int64_t timeout_ns; /* -1: none */
+} barrier_meta_t;
+
+/* ---- read-write locks ---- */
+
+/* A process's. token of its seat << 32 | how many of its threads read, or want to write. */
+typedef struct {
+    _Alignas(64) _Atomic uint64_t reading;
+    _Atomic uint64_t wanting;
+} rw_seat_t;
+
+typedef struct {
+    _Alignas(64) _Atomic uint32_t gate; /* a futex, see signal_some(): readers have left */
+    _Atomic uint32_t seats;             /* seats from this one on were never used */
+    rw_seat_t seat[SEAT_COUNT];
+} rwlock_t;
+
+_Static_assert(sizeof(party_t) == 16 && sizeof(parties_t) == 16, "a table of parties fills its pages");
+_Static_assert(sizeof(queue_t) <= META_ROOM, "a queue's root fits where meta is");
+_Static_assert(LOST_OFFSET + 8 <= FIRST_RING && FIRST_RING + (1 << FIRST_ORDER) <= LEASES_OFFSET &&
+                   LEASES_OFFSET + LEASES * sizeof(lease_t) <= QUEUE_SIZE,
+               "what is owed, the first ring and the leases lie one behind the other in the first window");
 _Static_assert(sizeof(container_t) <= META_ROOM, "a container's root fits where meta is");
 _Static_assert(sizeof(entry_t) == 32, "two entries a cache line");
 _Static_assert(sizeof(slot_t) == 128, "a slot is two cache lines");
@@ -183,6 +284,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free to
 
 #define COUNTER_LOCKED INT64_MIN
 #define LOCK_WAITERS 0x80000000u
+#define LOCK_ABANDONED 0x7fe00000u /* no seat's: whoever had it left it without releasing it */
 #define LOCK_GENERATION 0x001fffffu
 
 #endif

@@ -15,7 +15,7 @@
  * has), under the lock, gives it up after the lock, and then unlinks; in between it is garbage, which the next sweep takes
  * (segment.py).
  */
-#include "container.h"
+#include "queue.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -89,6 +89,28 @@ static void each_link(seg_t *seg, const generation_t *g, visit_t visit, void *ar
     }
 }
 
+static uint64_t links_ever(const seg_t *seg) {
+    if (seg->kind == KIND_QUEUE) return get(&queue_of(seg)->linked);
+    return is_container(seg->kind) ? get(&current(seg)->linked) : 0;
+}
+
+typedef struct {
+    visit_t visit;
+    void *arg;
+} visitor_t;
+
+static void visit_body(const char *body, uint64_t length, void *arg) {
+    const visitor_t *visitor = arg;
+    each_name(body, length, visitor->visit, visitor->arg);
+}
+
+/* Every name in what it keeps. */
+static void each_kept(seg_t *seg, visit_t visit, void *arg) {
+    visitor_t visitor = {visit, arg};
+    if (seg->kind == KIND_QUEUE) queue_each_body(seg, visit_body, &visitor);
+    else each_link(seg, current(seg), visit, arg);
+}
+
 /* The segment of an object's name, its slot, and the slot's generation. */
 static uint32_t split(const char *object, char *segment, uint32_t *generation) {
     unsigned index = 0, number = 0;
@@ -128,7 +150,7 @@ static uint64_t claim_of_id(uint64_t id) {
 /* Whether *seg* is kept by *child*, directly or by way of others. */
 static bool kept_by(const seg_t *seg, const seg_t *child) {
     uint64_t id = atomic_load(&seg->header->claim);
-    if (get(&current(child)->linked) == 0) return false; /* it keeps nothing at all */
+    if (links_ever(child) == 0) return false; /* it keeps nothing at all */
     for (int i = 0; i < 10000 && id != 0; i++) {
         if (id == child->header->id) return true;
         id = claim_of_id(id);
@@ -139,21 +161,21 @@ static bool kept_by(const seg_t *seg, const seg_t *child) {
 /* The object goes when the container does: so it is no longer the tracker's either, if the container is not. */
 static void untrack(seg_t *child) {
     if (child->header->name[0] != '\0') segment_unregister(&child->header->tracker, child->name);
-    if (is_container(child->kind)) links_untrack(child);
+    if (keeps_others(child->kind)) links_untrack(child);
 }
 
 static void claim(seg_t *seg, handle_t *h) {
     seg_t *child = h->seg;
     uint64_t none = 0;
     if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return;
-    if (is_container(child->kind) && kept_by(seg, child)) return;
+    if (keeps_others(child->kind) && kept_by(seg, child)) return;
     _Atomic uint64_t *word = segment_claim(child, h->index);
     if (!atomic_compare_exchange_strong(word, &none, seg->header->id)) {
         if (none == ~seg->header->id) atomic_compare_exchange_strong(word, &none, seg->header->id); /* it was about to be dropped */
         return;
     }
     FAULT(links_claimed);
-    if (is_container(child->kind) && kept_by(seg, child)) { /* it claimed us meanwhile */
+    if (keeps_others(child->kind) && kept_by(seg, child)) { /* it claimed us meanwhile */
         atomic_store(word, 0);
         return;
     }
@@ -256,7 +278,7 @@ void links_release(seg_t *seg) {
     dropping_t dropping = {seg->header->id, false};
     if (depth >= DEEPEST) return;
     depth++;
-    each_link(seg, current(seg), drop, &dropping);
+    each_kept(seg, drop, &dropping);
     depth--;
 }
 
@@ -264,10 +286,8 @@ void links_release(seg_t *seg) {
 void container_end_file(const char *name) {
     seg_t *seg = segment_peek(name);
     if (seg == NULL) return;
-    if (is_container(seg->kind)) {
-        transaction_tell(seg);
-        links_release(seg);
-    }
+    if (is_container(seg->kind)) transaction_tell(seg);
+    if (keeps_others(seg->kind)) links_release(seg);
     segment_discard(seg);
 }
 
@@ -289,7 +309,7 @@ void links_untrack(seg_t *seg) {
     dropping_t dropping = {seg->header->id, false};
     if (depth >= DEEPEST) return;
     depth++;
-    each_link(seg, current(seg), untrack_name, &dropping);
+    each_kept(seg, untrack_name, &dropping);
     depth--;
 }
 
@@ -378,6 +398,22 @@ void links_drop(seg_t *seg) {
     seg->drops_length = 0;
     for (size_t at = 0; at < length; at += strlen(names + at) + 1) drop(names + at, &dropping);
     free(names);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
+static void pass_on(const char *object, void *arg) {
+    dropping_t *dropping = arg;
+    mark(object, dropping->id);
+    drop(object, dropping);
+}
+
+/* An item with these handles left its queue: they belong to whoever has them. It may run Python. */
+void links_pass_on(seg_t *seg, const char *body, uint64_t length) {
+    dropping_t dropping = {seg->header->id, true};
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    each_name(body, length, pass_on, &dropping);
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }

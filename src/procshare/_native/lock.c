@@ -20,10 +20,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEAVING 1 /* no thread's address: a hold that is being abandoned */
+#define LEAVING 2 /* no thread's address and no task's: a hold that is being abandoned */
 
 static pthread_key_t exit_key;
 _Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
+_Thread_local int lock_quiet __attribute__((tls_model("initial-exec")));
 
 /* ---- the word ---- */
 
@@ -36,6 +37,8 @@ bool lock_word_try(seg_t *seg, _Atomic uint32_t *word) {
     return false;
 }
 
+static luck_t luck;
+
 static void spin(_Atomic uint32_t *word, int64_t limit) {
     int64_t until = now_ns() + (limit >= 0 && limit < SPIN_NS ? limit : SPIN_NS);
     do {
@@ -46,7 +49,7 @@ static void spin(_Atomic uint32_t *word, int64_t limit) {
     } while (now_ns() < until);
 }
 
-static int timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
+int lock_timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
     int64_t since = slot ? (int64_t)atomic_load(&slot->since) : 0;
     char name[OBJECT_NAME_ROOM];
     object_name(seg, slot, name);
@@ -56,10 +59,10 @@ static int timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot) {
 
 /* Whether somebody has a lock whose word is *seen*. Our own token counts only while a thread of ours has it: a damaged word
  * may name us, and we would wait for ourselves. (A hold begins and ends with the GIL held, but for lock_abandon().) */
-static bool holder_alive(seg_t *seg, uint32_t seen, const slot_t *slot) {
+bool holder_alive(seg_t *seg, const _Atomic uint32_t *word, uint32_t seen, const slot_t *slot) {
     if (!seat_alive(seg, seen)) return false;
     if ((seen & ~LOCK_WAITERS) != seg->token) return true;
-    if (slot == NULL) return seg->heap_busy;
+    if (slot == NULL) return word == &seg->header->heap_lock ? seg->heap_busy : queue_busy(seg, word);
     size_t index = slot == &seg->header->root ? 0 : (size_t)(slot - (const slot_t *)(seg->base + SLOTS_OFFSET)) + 1;
     const hold_t *hold = seg->holds ? seg->holds[index] : NULL;
     return hold != NULL && atomic_load(&hold->thread) != 0;
@@ -67,51 +70,59 @@ static bool holder_alive(seg_t *seg, uint32_t seen, const slot_t *slot) {
 
 /* Sleep for a slice or what is left of the time, then look at signals. Slices are short at first, because a holder that is
  * being killed takes a moment to be dead; then they double. */
-static int doze(_Atomic uint32_t *word, uint32_t expected, int64_t left, int64_t *slice) {
+static int doze(_Atomic uint32_t *word, uint32_t expected, int64_t left, int64_t *slice, int how) {
     Py_BEGIN_ALLOW_THREADS
     futex_wait(word, expected, left >= 0 && left < *slice ? left : *slice);
     Py_END_ALLOW_THREADS
     *slice = *slice < SLICE_NS / 2 ? *slice * 2 : SLICE_NS;
-    return PyErr_CheckSignals();
+    return how & LOCK_DEAF ? 0 : PyErr_CheckSignals();
 }
 
-/* 0, or 1 if it was a dead one's, or -1 with an exception. */
-static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+/* 0, or 1 if it was a dead one's, 2 if the time is over and LOCK_QUIET was said, or -1 with an exception. *h*, if any: give up
+ * when this handle is closed. */
+static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot, int how, const handle_t *h) {
     int64_t start = now_ns(), left = timeout;
     int64_t slice = FIRST_SLICE_NS;
-    uint32_t bit = 0; /* once we slept there may be other sleepers, so we take it with the bit set */
+    uint32_t bit = how & LOCK_SLEPT ? LOCK_WAITERS : 0; /* once we slept there may be others, so we take it with the bit set */
     for (bool spun = false;;) {
         uint32_t seen = 0;
         if (atomic_compare_exchange_strong(word, &seen, seg->token | bit)) return 0;
-        if (!holder_alive(seg, seen, slot)) {
+        if (!holder_alive(seg, word, seen, slot)) {
             if (!atomic_compare_exchange_strong(word, &seen, seg->token | LOCK_WAITERS)) continue;
             FAULT(lock_taken_over);
             return 1;
         }
-        if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0) return timed_out(seg, seen, now_ns() - start, slot);
-        if (!spun && process.cpus > 1) {
+        if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0)
+            return how & LOCK_QUIET ? 2 : lock_timed_out(seg, seen, now_ns() - start, slot);
+        if (!spun && spin_worth(&luck)) {
             Py_BEGIN_ALLOW_THREADS
             spin(word, left);
             Py_END_ALLOW_THREADS
+            spin_ended(&luck, atomic_load(word) == 0);
             spun = true;
         } else {
             if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
             bit = LOCK_WAITERS;
-            if (doze(word, seen | LOCK_WAITERS, left, &slice) < 0) return -1;
+            if (doze(word, seen | LOCK_WAITERS, left, &slice, how) < 0) return -1;
         }
-        if (seg->token == 0 || seg->handles == 0) return raise_closed(), -1; /* closed by another thread meanwhile */
+        if (seg->token == 0 || seg->handles == 0 || (h != NULL && h->seg != seg))
+            return raise_closed(), -1; /* closed by another thread meanwhile */
     }
 }
 
-int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+static int take_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot, int how, const handle_t *h) {
     if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
     segment_ref(seg);
-    int got = acquire_slowly(seg, word, timeout, slot);
-    if (got >= 0 && slot != NULL) slot_recover(slot);
+    int got = acquire_slowly(seg, word, timeout, slot, how, h);
+    if ((got == 0 || got == 1) && slot != NULL) slot_recover(slot);
     segment_unref(seg);
     if (got < 0) return -1;
     FAULT(lock_recovered);
     return got;
+}
+
+int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot) {
+    return take_slowly(seg, word, timeout, slot, lock_quiet ? LOCK_DEAF : 0, NULL);
 }
 
 void lock_word_release(_Atomic uint32_t *word) {
@@ -156,8 +167,42 @@ static void enlist(hold_t *hold) {
 }
 
 static void delist(hold_t *hold) {
+    if (hold->link == NULL) return; /* a task's */
     *hold->link = hold->next;
     if (hold->next != NULL) hold->next->link = hold->link;
+    hold->link = NULL;
+}
+
+/* A hold begins. A task's is in no thread's list: it stays when the thread exits, which may be a pool's. */
+void hold_begin(hold_t *hold, uintptr_t owner, bool from_dead) {
+    atomic_store_explicit(&hold->thread, owner, memory_order_relaxed);
+    hold->depth = 1;
+    hold->blocks++;
+    hold->from_dead = from_dead;
+    if (is_task(owner)) hold->link = NULL;
+    else enlist(hold);
+}
+
+void hold_end(hold_t *hold) {
+    delist(hold);
+    atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
+}
+
+/* Take the lock for an owner who has not got it, and nothing else: as acquire_slowly(). A hold keeps the segment mapped. */
+int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout, int how, const handle_t *h) {
+    seg_t *seg = hold->seg;
+    uint32_t free = 0;
+    int got = 0;
+    segment_ref(seg); /* before the wait: the handle may be closed in it, and the hold would go with the segment */
+    if (UNLIKELY(seg->token == 0 || (how & LOCK_SLEPT) || !atomic_compare_exchange_strong(&hold->slot->lock, &free, seg->token)))
+        got = take_slowly(seg, &hold->slot->lock, timeout, hold->slot, how, h);
+    if (UNLIKELY(got < 0 || got == 2)) {
+        segment_unref(seg);
+        return got;
+    }
+    FAULT(lock_acquired);
+    hold_begin(hold, owner, got == 1);
+    return got;
 }
 
 /* Take the lock for this thread, once more if it has it. A first hold keeps the segment mapped until it ends. */
@@ -167,23 +212,15 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
         return 0;
     }
     seg_t *seg = hold->seg;
-    segment_ref(seg); /* before the wait: the handle may be closed in it, and the hold would go with the segment */
-    int got = lock_word_acquire(seg, &hold->slot->lock, timeout, hold->slot);
-    if (got < 0) {
-        segment_unref(seg);
-        return -1;
-    }
-    atomic_store_explicit(&hold->thread, this_thread(), memory_order_relaxed);
-    hold->depth = 1;
-    hold->blocks++;
+    int got = lock_take(hold, this_thread(), timeout, 0, NULL);
+    if (got < 0) return -1;
     hold_stage(hold, false);
     Py_CLEAR(hold->record); /* left by a thread that exited inside its block, as is the stage */
     struct stage *left = hold->stage;
     hold->stage = NULL;
     hold->direct = false;
-    enlist(hold);
     stage_free(left);
-    if (UNLIKELY(got == 1) && seg->kind >= KIND_DICT) {
+    if (UNLIKELY(got == 1) && is_container(seg->kind)) {
         hold->direct = true; /* nobody joins this */
         container_recover(seg);
         hold->direct = false;
@@ -196,11 +233,20 @@ int lock_acquire(hold_t *hold, int64_t timeout) {
 void lock_release(hold_t *hold, bool changed) {
     if (--hold->depth > 0) return;
     seg_t *seg = hold->seg;
-    delist(hold);
-    atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
+    hold_end(hold);
     lock_word_release(&hold->slot->lock);
     if (changed) change_notify(hold->slot);
     segment_unref(seg);
+}
+
+/* Who takes a lock that is an object of its own after this is told that its holder is gone, as after a process's death. */
+static void leave_word(hold_t *hold) {
+    uint8_t kind = hold->slot->kind;
+    bool told = kind == KIND_LOCK || kind == KIND_RLOCK;
+    FAULT(lock_releasing);
+    uint32_t was = atomic_exchange(&hold->slot->lock, told ? LOCK_ABANDONED : 0);
+    FAULT(lock_released);
+    if (was & LOCK_WAITERS) futex_wake(&hold->slot->lock, 1);
 }
 
 /* End a hold without its thread's doing, as if the holder had died. No Python here: a thread exits without the GIL. The
@@ -217,7 +263,8 @@ static void abandon(hold_t *hold) {
     delist(hold);
     hold->depth = 0;
     atomic_store(&hold->thread, leaving);
-    lock_word_release(&hold->slot->lock);
+    if (hold->reads) rwlock_abandoned(hold);
+    else leave_word(hold);
     atomic_compare_exchange_strong(&hold->thread, &leaving, 0); /* unless another thread has the lock by now */
 }
 
@@ -245,12 +292,18 @@ void lock_after_fork(void) {
     holds.first = NULL;
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
         seg->heap_busy = false;
+        queue_after_fork(seg);
         for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++)
             if (seg->holds[i] != NULL) {
                 atomic_store_explicit(&seg->holds[i]->thread, 0, memory_order_relaxed);
                 seg->holds[i]->depth = 0;
                 seg->holds[i]->direct = false;
             }
+        seg->wanting = 0;
+        for (hold_t *reading = seg->readings; reading != NULL; reading = reading->sibling) {
+            atomic_store_explicit(&reading->thread, 0, memory_order_relaxed);
+            reading->depth = 0;
+        }
     }
 }
 

@@ -99,7 +99,16 @@ static int add_types(PyObject *module) {
                    (t->block = add_type(module, &block_spec, NULL)) && (t->view = add_type(module, &view_spec, NULL)) &&
                    (t->table = add_type(module, &table_spec, t->handle)) && (t->map = add_type(module, &map_spec, t->table)) &&
                    (t->vector = add_type(module, &vector_spec, t->handle)) &&
-                   (t->transaction = add_type(module, &transaction_spec, NULL))
+                   (t->transaction = add_type(module, &transaction_spec, NULL)) && (t->queue = add_type(module, &queue_spec, t->handle)) &&
+                   (t->lease = add_type(module, &lease_spec, NULL)) && (t->lock = add_type(module, &lock_spec, t->handle)) &&
+                   (t->rlock = add_type(module, &rlock_spec, t->handle)) &&
+                   (t->semaphore = add_type(module, &semaphore_spec, t->handle)) &&
+                   (t->bounded_semaphore = add_type(module, &bounded_semaphore_spec, t->handle)) &&
+                   (t->event = add_type(module, &event_spec, t->handle)) &&
+                   (t->condition = add_type(module, &condition_spec, t->handle)) &&
+                   (t->barrier = add_type(module, &barrier_spec, t->handle)) &&
+                   (t->rwlock = add_type(module, &rwlock_spec, t->handle)) &&
+                   (t->rwlock_block = add_type(module, &rwlock_block_spec, NULL))
                ? 0
                : -1;
 }
@@ -117,7 +126,7 @@ static int execute(PyObject *module) {
         if (process.value_name == NULL || lock_install() != 0) return -1;
         seat_install_fork_handlers();
     }
-    return add_types(module) < 0 || faults_init(module) < 0 ? -1 : 0;
+    return add_types(module) < 0 || PyModule_AddFunctions(module, park_methods) < 0 || faults_init(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -41,15 +42,18 @@ struct stage;
 typedef struct hold {
     seg_t *seg;
     slot_t *slot;
-    _Atomic uintptr_t thread; /* 0: nobody here */
+    _Atomic uintptr_t thread; /* 0: nobody here; see this_thread(), is_task() */
     uint32_t depth;
     uint64_t blocks;           /* counts first holds, so that a guard knows its own from a later one */
     bool dirty;                /* something is staged; counted in process.staged */
     bool direct;               /* of a container: held for the length of one call, not by a block */
+    bool from_dead;            /* it was taken from a holder who died */
+    bool reads;                /* of a read-write lock: one thread's reading, in seg->readings; not the lock */
     int64_t pending;           /* the block's word, not yet committed */
     PyObject *record;          /* or the block's encoded record, bytes; its tag is then in `pending` */
     struct stage *stage;       /* of a container: what the block changed */
     struct hold *next, **link; /* in the thread's list, so that its exit abandons them */
+    struct hold *sibling;      /* in seg->readings */
 } hold_t;
 
 /* One mapping of one file; one for each (device, inode) and process. Guarded by the GIL, but for what is atomic. */
@@ -78,6 +82,9 @@ struct seg {
     bool unpunched;            /* there are gaps whose memory could not be given back yet */
     char *drops;               /* names of what it need not keep any longer, see links.c */
     size_t drops_length;
+    struct queue_view *queue;  /* of a queue */
+    hold_t *readings;          /* of a read-write lock: records of who reads here, used again */
+    uint32_t wanting;          /* likewise: threads that wait to write */
     /* of a slab that this process allocates from */
     seg_t *next_slab;
     uint32_t live, spare, fresh;
@@ -107,6 +114,7 @@ typedef struct {
 
 typedef struct {
     PyTypeObject *handle, *counter, *value, *array, *cell, *block, *view, *table, *map, *vector, *transaction;
+    PyTypeObject *queue, *lease, *lock, *rlock, *semaphore, *bounded_semaphore, *event, *condition, *barrier, *rwlock, *rwlock_block;
 } types_t;
 
 typedef struct {
@@ -135,9 +143,13 @@ static inline void cpu_relax(void) {
 #endif
 }
 
+static inline bool is_container(uint32_t kind) { return kind >= KIND_DICT && kind <= KIND_NAMESPACE; }
+static inline bool keeps_others(uint32_t kind) { return is_container(kind) || kind == KIND_QUEUE; }
+
 /* segment.c, attach.c, window.c */
+#define ALL_OF_IT UINT64_MAX /* of a payload: there is memory behind it from the start */
 seg_t *segment_new(uint32_t slots);
-seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve);
+seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, uint64_t reserve);
 int segment_publish(seg_t *seg, const char *name);
 int segment_export(seg_t *seg);
 int segment_name(seg_t *seg);
@@ -186,7 +198,7 @@ void seat_install_fork_handlers(void);
 
 /* heap.c */
 #define HEAP_PUNCHED 16 /* from 64 KiB on, a free extent gives its pages back, but for the first */
-int heap_alloc(seg_t *seg, uint64_t need, uint64_t *offset, unsigned *order);
+int heap_alloc(seg_t *seg, uint64_t need, bool whole, uint64_t *offset, unsigned *order);
 void heap_free(seg_t *seg, uint64_t offset, unsigned order);
 
 /* slab.c */
@@ -202,6 +214,12 @@ hold_t *hold_of(seg_t *seg, uint32_t index);
 int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot);
 bool lock_word_try(seg_t *seg, _Atomic uint32_t *word);
 int lock_acquire(hold_t *hold, int64_t timeout_ns);
+enum { LOCK_QUIET = 1, LOCK_DEAF = 2, LOCK_SLEPT = 4 }; /* 2 instead of LockTimeout; no signals; set the waiters bit */
+int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout_ns, int how, const handle_t *h);
+int lock_timed_out(seg_t *seg, uint32_t seen, int64_t waited, slot_t *slot);
+bool holder_alive(seg_t *seg, const _Atomic uint32_t *word, uint32_t seen, const slot_t *slot);
+void hold_begin(hold_t *hold, uintptr_t owner, bool from_dead);
+void hold_end(hold_t *hold);
 void lock_release(hold_t *hold, bool changed);
 void lock_word_release(_Atomic uint32_t *word);
 void lock_abandon(hold_t *hold);
@@ -219,9 +237,30 @@ typedef struct {
     bool armed;
 } holds_t;
 
+/* Whether to spin before sleeping. Where that was in vain again and again, since what is waited for takes long, or since whoever
+ * should do it waits for this very processor, it is tried only now and then. */
+#define LUCK 4
+
+typedef struct {
+    uint8_t failed, skipped; /* how many in a row */
+} luck_t;
+
+static inline bool spin_worth(luck_t *luck) {
+    return process.cpus > 1 && (luck->failed < LUCK || ++luck->skipped % 16 == 0);
+}
+
+static inline void spin_ended(luck_t *luck, bool well) { luck->failed = well ? 0 : luck->failed < LUCK ? luck->failed + 1 : LUCK; }
+
+/* While it is not 0 this thread's waits for locks run no signal handlers: it holds another lock, which they might want. */
+#define QUIET_NS 1000000000LL
+extern _Thread_local int lock_quiet __attribute__((tls_model("initial-exec")));
+
 extern _Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
 
 static inline uintptr_t this_thread(void) { return (uintptr_t)&holds; }
+
+/* A lock may also belong to an asyncio task: its address, with a bit that no thread's address has. */
+static inline bool is_task(uintptr_t owner) { return owner & 1; }
 
 /* Whether the calling thread is inside a block of this lock. */
 static inline bool held_here(const hold_t *hold) {
@@ -253,17 +292,36 @@ bool container_keeps(const seg_t *seg);
 seg_t *container_create(uint32_t kind);
 int links_note(handle_t *h);
 
+/* queue.c */
+int queue_prepare(seg_t *seg);
+bool queue_busy(const seg_t *seg, const _Atomic uint32_t *word);
+void queue_after_fork(seg_t *seg);
+
+/* sync.c, rwlock.c, for those that know none of their kinds */
+int sync_prepare(seg_t *seg, uint8_t kind, uint8_t code);
+void sync_closed(seg_t *seg, uint32_t index);
+void rwlock_abandoned(hold_t *reading);
+
 /* change.c */
 NOINLINE void change_wake(slot_t *slot);
 int change_wait(slot_t *slot, uint32_t token, int64_t timeout_ns);
 long futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns);
-void futex_wake(_Atomic uint32_t *word, int count);
+int futex_wake(_Atomic uint32_t *word, int count);
+void signal_slowly(_Atomic uint32_t *word, int count);
+int signal_wait(_Atomic uint32_t *word, uint32_t token, int64_t ns, int64_t *slice);
 
 /* After a commit to slot->word and a full barrier: wake who waits for changes. The waiter
  * sets the bit, then reads the word; we write the word, then read the bit: one of us sees the other. */
 static inline void change_notify(slot_t *slot) {
     if (UNLIKELY(atomic_load(&slot->change) & 1)) change_wake(slot);
 }
+
+/* The same where one waiter is enough for one change: after the change and a full barrier, wake *count* of those who wait. */
+static inline void signal_some(_Atomic uint32_t *word, int count) {
+    if (UNLIKELY(atomic_load(word) & 1)) signal_slowly(word, count);
+}
+
+static inline uint32_t signal_watch(_Atomic uint32_t *word) { return atomic_fetch_or(word, 1) | 1; }
 
 /* codec.c */
 int code_encode(uint8_t code, PyObject *obj, int64_t *bits);
@@ -275,6 +333,8 @@ PyObject *tagged_decode(int64_t word);
 int64_t tagged_record(uint64_t version, unsigned buffer);
 PyObject *record_decode(uint8_t tag, PyObject *bytes);
 PyObject *buffer_decode(uint8_t tag, const char *bytes, uint64_t length);
+PyObject *pickle_apart(PyObject *obj, PyObject *apart);
+PyObject *unpickle_with(const char *bytes, uint64_t length, PyObject *buffers);
 PyObject *int_bytes(PyObject *obj);
 PyObject *int_from_bytes(const char *bytes, Py_ssize_t length);
 uint64_t tagged_at(uint64_t offset);
@@ -311,6 +371,9 @@ int counter_encode(PyObject *obj, int64_t *n);
 int64_t counter_mark(slot_t *slot);
 PyObject *value_read(handle_t *h);
 PyObject *view_make(seg_t *seg);
+extern PyType_Spec queue_spec, lease_spec;
+extern PyType_Spec lock_spec, rlock_spec, semaphore_spec, bounded_semaphore_spec, event_spec, condition_spec, barrier_spec, rwlock_spec, rwlock_block_spec;
+extern PyMethodDef park_methods[];
 extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, block_spec, view_spec;
 extern PyMethodDef counter_methods[], value_methods[];
 extern PyGetSetDef counter_getset[], value_getset[];

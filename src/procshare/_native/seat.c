@@ -44,7 +44,8 @@ int seat_take(seg_t *seg) {
         return -1;
     }
     uint32_t hint = atomic_fetch_add_explicit(&seg->header->seat_hint, 1, memory_order_relaxed);
-    if (seg->kind >= KIND_DICT) hint %= 64; /* a container has a cache line for each seat: the first ones share a page */
+    /* These have a cache line for each seat: the first ones share a page, and are all that is looked at. */
+    if (is_container(seg->kind) || seg->kind == KIND_RWLOCK) hint %= 64;
     int patience = 10000;
     for (uint32_t i = 0; i < SEAT_COUNT; i++) {
         uint32_t seat = (hint + i) % SEAT_COUNT;

@@ -88,7 +88,12 @@ void segment_discard(seg_t *seg) {
     if (segment_fd(seg) >= 0) close(seg->fd);
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
+    for (hold_t *reading = seg->readings, *next; reading != NULL; reading = next) {
+        next = reading->sibling;
+        free(reading);
+    }
     free(seg->geometry);
+    free(seg->queue);
     free(seg->drops);
     free(seg->open);
     free(seg->spares);
@@ -147,22 +152,23 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     return 0;
 }
 
-static void random_name(char *name) {
+/* A name that nobody can guess, and an id, never 0. */
+static uint64_t random_name(char *name) {
     static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-    unsigned char bytes[16];
-    while (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {}
+    struct {
+        uint64_t id;
+        unsigned char bytes[16];
+    } drawn;
+    do
+        while (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn) {}
+    while (drawn.id == 0);
     strcpy(name, "procshare-");
-    for (int i = 0; i < 16; i++) name[10 + i] = digits[bytes[i] & 31];
+    for (int i = 0; i < 16; i++) name[10 + i] = digits[drawn.bytes[i] & 31];
     name[26] = '\0';
+    return drawn.id;
 }
 
-static uint64_t random_id(void) {
-    uint64_t id;
-    while (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {}
-    return id;
-}
-
-static void fill_header(seg_t *seg, const void *meta, size_t meta_size) {
+static void fill_header(seg_t *seg, uint64_t id, const void *meta, size_t meta_size) {
     header_t *h = seg->header;
     h->layout = LAYOUT_VERSION;
     h->kind = seg->kind;
@@ -173,7 +179,7 @@ static void fill_header(seg_t *seg, const void *meta, size_t meta_size) {
     h->meta_size = seg->meta_size;
     h->slots = seg->slots;
     h->creator_pid = (uint32_t)process.pid;
-    while (h->id == 0) h->id = random_id();
+    h->id = id;
     atomic_store(&h->heap_end, seg->size);
     memcpy(h->name, seg->name, NAME_ROOM);
     if (meta_size > 0) memcpy(seg->base + seg->meta, meta, meta_size);
@@ -191,7 +197,8 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     if (fstat(seg->fd, &st) < 0) return raise_os(errno, SHM), -1;
     seg->dev = st.st_dev;
     seg->ino = st.st_ino;
-    if (fchmod(seg->fd, 0600) < 0 || ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_os(errno, SHM), -1;
+    if ((st.st_mode & 0777) != 0600 && fchmod(seg->fd, 0600) < 0) return raise_os(errno, SHM), -1; /* the umask */
+    if (reserved < seg->size && ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_os(errno, SHM), -1; /* else reserving does it */
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
     FAULT(segment_reserved);
     seg->base = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, 0);
@@ -214,9 +221,9 @@ seg_t *segment_new(uint32_t slots) {
     return seg;
 }
 
-/* A new segment without a name, in which this process is seated; the payload is reserved only if *reserve*.
+/* A new segment without a name, in which this process is seated; of the payload so much is reserved.
  * Returns one reference, or NULL with an exception. */
-seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, bool reserve) {
+seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, uint64_t reserve) {
     if (segment_start_process() < 0) return NULL;
     seg_t *seg = segment_new(slots);
     if (seg == NULL) return NULL;
@@ -227,14 +234,14 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
     seg->payload_size = payload;
     seg->size = (seg->payload + payload + PAGE - 1) / PAGE * PAGE;
     seg->known_size = seg->size;
-    random_name(seg->name);
+    uint64_t id = random_name(seg->name);
     list_segment(seg); /* before space is reserved, without the GIL: a child forked meanwhile would keep our seat alive */
-    if (open_unnamed(seg, reserve ? seg->size : seg->payload) < 0) {
+    if (open_unnamed(seg, reserve < payload ? seg->payload + reserve : seg->size) < 0) {
         segment_unref(seg);
         return NULL;
     }
     seg->header = (header_t *)seg->base;
-    fill_header(seg, meta, meta_size);
+    fill_header(seg, id, meta, meta_size);
     FAULT(segment_filled);
     if (seat_take(seg) < 0) {
         raise_os(errno, SHM);
@@ -351,11 +358,11 @@ int segment_export(seg_t *seg) {
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
     if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
-    if (is_container(seg->kind)) {
+    if (keeps_others(seg->kind)) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback); /* a handle may be freed while an exception is on its way */
-        transaction_finish(seg); /* who may have to ask it has its answer */
-        links_release(seg);      /* what it keeps goes with it */
+        if (is_container(seg->kind)) transaction_finish(seg); /* who may have to ask it has its answer */
+        links_release(seg);                                   /* what it keeps goes with it */
         PyErr_Restore(type, value, traceback);
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
@@ -440,7 +447,7 @@ void segment_destroy(seg_t *seg) {
 void segment_hand_over(seg_t *seg) {
     seg->owner = false;
     unregister_name(seg);
-    if (is_container(seg->kind)) links_untrack(seg);
+    if (keeps_others(seg->kind)) links_untrack(seg);
     segment_give_up(seg);
 }
 

@@ -17,7 +17,7 @@ static uint64_t fork_count;
 void slab_parent_forked(void) { fork_count++; }
 
 static seg_t *make(void) {
-    seg_t *seg = segment_create(KIND_SLAB, SLAB_SIZE - HEADER_SIZE, NULL, 0, SLAB_SLOTS, true);
+    seg_t *seg = segment_create(KIND_SLAB, SLAB_SIZE - HEADER_SIZE, NULL, 0, SLAB_SLOTS, ALL_OF_IT);
     if (seg == NULL) return NULL;
     seg->spares = malloc(SLAB_SLOTS * sizeof *seg->spares);
     seg->born = calloc(SLAB_SLOTS + 1, sizeof *seg->born);

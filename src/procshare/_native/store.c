@@ -131,7 +131,7 @@ static char *fitting(seg_t *seg, slot_t *slot, unsigned i, uint64_t need) {
     uint64_t replacement = inline_buffer(seg, slot, i), offset;
     unsigned order;
     if (need > capacity(replacement)) {
-        if (heap_alloc(seg, need, &offset, &order) < 0) return NULL;
+        if (heap_alloc(seg, need, true, &offset, &order) < 0) return NULL;
         replacement = offset << 6 | order;
     }
     FAULT(value_growing);
