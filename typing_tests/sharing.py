@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 from collections import Counter
+from multiprocessing.queues import Queue
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, assert_type
@@ -11,10 +12,18 @@ import numpy as np
 
 from procshare import (
     SharedArray,
+    SharedBarrier,
+    SharedBoundedSemaphore,
+    SharedCondition,
     SharedCounter,
     SharedDict,
+    SharedEvent,
     SharedList,
+    SharedLock,
     SharedNamespace,
+    SharedQueue,
+    SharedRLock,
+    SharedSemaphore,
     SharedSet,
     SharedValue,
     share,
@@ -59,6 +68,16 @@ assert_type(wrap(manager.Value("i", 5)), SharedValue[int])
 assert_type(wrap(manager.dict({"x": 5})), SharedDict[str, int])
 assert_type(wrap(manager.list([5])), SharedList[int])
 assert_type(wrap(manager.Namespace()), SharedNamespace)
+
+jobs: Queue[str] = multiprocessing.Queue()
+assert_type(wrap(jobs), SharedQueue[str])
+assert_type(wrap(multiprocessing.Lock()), SharedLock)
+assert_type(wrap(multiprocessing.RLock()), SharedRLock)
+assert_type(wrap(multiprocessing.Semaphore(3)), SharedSemaphore)
+assert_type(wrap(multiprocessing.BoundedSemaphore(3)), SharedBoundedSemaphore)
+assert_type(wrap(multiprocessing.Event()), SharedEvent)
+assert_type(wrap(multiprocessing.Condition()), SharedCondition)
+assert_type(wrap(multiprocessing.Barrier(3)), SharedBarrier)
 
 memory = SharedMemory(create=True, size=64)
 assert_type(wrap(memory, dtype=np.int32, shape=16), SharedArray[np.int32])

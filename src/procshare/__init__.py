@@ -19,11 +19,15 @@ from procshare._errors import (
     WaitTimeout,
 )
 from procshare._list import SharedList
+from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
 from procshare._namespace import SharedNamespace
+from procshare._pipe import PipeEnd, SharedPipe
+from procshare._queue import SharedQueue, ShutDown
 from procshare._segments import SegmentInfo, prune, segments
 from procshare._set import SharedSet
 from procshare._share import attach, share, wrap
 from procshare._shared import Cell, Handle, Shared
+from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare._transaction import transaction
 from procshare._value import SharedValue
 from procshare.backends import Backend, default_backend, set_default_backend
@@ -41,16 +45,28 @@ __all__ = [
     "NotOwned",
     "OutOfSharedMemory",
     "OwnerDied",
+    "PipeEnd",
     "ProcshareError",
     "SegmentInfo",
     "Shared",
     "SharedArray",
+    "SharedBarrier",
+    "SharedBoundedSemaphore",
+    "SharedCondition",
     "SharedCounter",
     "SharedDict",
+    "SharedEvent",
     "SharedList",
+    "SharedLock",
     "SharedNamespace",
+    "SharedPipe",
+    "SharedQueue",
+    "SharedRLock",
+    "SharedRWLock",
+    "SharedSemaphore",
     "SharedSet",
     "SharedValue",
+    "ShutDown",
     "UnsupportedByBackend",
     "VersionMismatch",
     "WaitTimeout",

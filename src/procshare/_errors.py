@@ -92,16 +92,20 @@ class _Named(ProcshareError):
 
 
 class OwnerDied(_Named):
-    """The last holder died inside its block, so the contents may be half written.
+    """A process died that others relied on: inside the block of an array, or owing a queue a `task_done`.
 
-    Only arrays raise it (counters, values and containers show their last commit). Look at `.array`,
-    repair what is wrong, and call `recover()`.
+    An array whose holder died in a `locked()` block may be half written: look at `.array`, repair what is wrong, and
+    call `recover()`. A queue's `join` raises it for the item that a dead process took. (Counters, values and containers
+    show their last commit and never raise it; a lock tells by `owner_died`.)
     """
 
     _default = (
         "the process that held {name!r} died inside its locked block and may have left it half "
         "written; check .array, then call recover()"
     )
+
+    def __str__(self) -> str:
+        return f"{self.name!r}: {self.detail}" if self.detail else super().__str__()
 
 
 class Closed(ProcshareError, ValueError):

@@ -18,7 +18,7 @@ class SegmentInfo(NamedTuple):
     segment: str
     """The POSIX shared-memory name; small objects share one."""
     kind: str
-    """"counter", "value", "array", "dict", "list", "set", "namespace", or "slab" for a segment of small objects of
+    """The `kind` of its class ("counter", "dict", "queue", "lock", ...), or "slab" for a segment of small objects of
     which none is exported."""
     size: int
     """Bytes: of the segment, or of the object in a segment that it shares."""

@@ -16,14 +16,19 @@ from procshare.backends import serve
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Sequence
+    from multiprocessing import synchronize
     from multiprocessing.managers import DictProxy, ListProxy, Namespace, ValueProxy
+    from multiprocessing.queues import Queue
     from multiprocessing.shared_memory import SharedMemory
     from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 
     import numpy as np
     import numpy.typing as npt
 
+    from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedSemaphore
     from procshare._namespace import SharedNamespace
+    from procshare._queue import SharedQueue
+    from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
     from procshare.backends import Backend
 
     ScalarT = TypeVar("ScalarT", bound=np.generic)
@@ -108,17 +113,36 @@ def wrap(
 ) -> SharedArray[ScalarT]: ...
 @overload
 def wrap(obj: SharedMemory, *, dtype: npt.DTypeLike, shape: int | Sequence[int]) -> SharedArray[Any]: ...
-def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Shared[Any]:
+@overload
+def wrap(obj: Queue[T]) -> SharedQueue[T]: ...
+@overload
+def wrap(obj: synchronize.Lock) -> SharedLock: ...
+@overload
+def wrap(obj: synchronize.RLock) -> SharedRLock: ...
+@overload
+def wrap(obj: synchronize.BoundedSemaphore) -> SharedBoundedSemaphore: ...
+@overload
+def wrap(obj: synchronize.Semaphore) -> SharedSemaphore: ...
+@overload
+def wrap(obj: synchronize.Event) -> SharedEvent: ...
+@overload
+def wrap(obj: synchronize.Condition) -> SharedCondition: ...
+@overload
+def wrap(obj: synchronize.Barrier) -> SharedBarrier: ...
+def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Handle:
     """Adopt a live object of `multiprocessing`: the same memory and the same lock behind procshare's interface.
 
-    A dict, list or Namespace of a `Manager` becomes a `SharedDict`, `SharedList` or `SharedNamespace`.
+    A dict, list or Namespace of a `Manager` becomes a `SharedDict`, `SharedList` or `SharedNamespace`; a Queue or
+    JoinableQueue a `SharedQueue`; a Lock, RLock, Semaphore, BoundedSemaphore, Event, Condition or Barrier what is
+    called so here. (A plain Queue does not count what is done: `task_done`, `join` and `lease` raise
+    UnsupportedByBackend.)
 
     Code that holds the original and code that holds the result exclude each other. The result is of the `stdlib`
     backend, and travels between processes as the original does.
 
     Args:
-        obj: A `multiprocessing` Value or Array, a `SharedMemory`, or a proxy from a `Manager`: its Value, dict, list
-            or Namespace.
+        obj: A `multiprocessing` Value, Array, queue or lock of any kind, a `SharedMemory`, or a proxy from a `Manager`:
+            its Value, dict, list or Namespace.
         dtype: Element type, for a `SharedMemory` only.
         shape: Length or lengths, for a `SharedMemory` only.
 
@@ -126,7 +150,7 @@ def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Shared[Any]:
         TypeError: *obj* is none of these, or *dtype* and *shape* are missing or not wanted.
         ValueError: The array does not fit in the `SharedMemory`.
     """
-    wrapped: Shared[Any] = serve("wrap", "stdlib")(obj, dtype, shape)
+    wrapped: Handle = serve("wrap", "stdlib")(obj, dtype, shape)
     return wrapped
 
 

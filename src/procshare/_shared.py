@@ -36,13 +36,15 @@ class Handle(ABC):
 
     The process that creates an object owns it: leaving its `with` block, `unlink()`, its exit, or the garbage
     collection of a handle that was never exported (pickled, or its `name` or `segment` read) removes the object.
-    A handle pickles through any channel, and unpickling attaches.
+    A handle pickles through any channel, and unpickling attaches. (`with` on a lock, semaphore or condition acquires
+    and releases it, and removes nothing.)
     """
 
     __slots__ = ()
 
     kind: ClassVar[str] = ""
-    """What the object is, as its segment tells: "counter", "value", "array", "dict", "list", "set" or "namespace"."""
+    """What the object is, as its segment tells: "counter", "value", "array", "dict", "list", "set", "namespace",
+    "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier" or "rwlock"."""
     _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -189,6 +191,18 @@ class Shared(Handle, Generic[T]):
         Args:
             predicate: Called with a snapshot, outside any lock, now and after changes.
             timeout: Seconds to wait at most; None waits for ever.
+
+        Raises:
+            WaitTimeout: A `TimeoutError`; it did not come true in time.
+        """
+        raise NotImplementedError
+
+    async def wait_until_async(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        """As `wait_until`, and other tasks of asyncio run until a change makes *predicate* true.
+
+        Args:
+            predicate: Called with a snapshot, in the task, now and after changes.
+            timeout: Seconds to wait at most; None waits for ever; negative is as 0, which only looks.
 
         Raises:
             WaitTimeout: A `TimeoutError`; it did not come true in time.

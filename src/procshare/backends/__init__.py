@@ -16,9 +16,9 @@ class Backend:
 
     Args:
         name: What `backend=` calls it.
-        classes: From a kind ("counter", "value", "array", "dict", "list", "set", "namespace") to "module:Class", loaded
-            on first use; and from "attach", "wrap", "segments", "prune", "transaction" to "module:function", as far as
-            the backend has them.
+        classes: From a kind (the `kind` of a public class: "counter", "dict", "queue", "lock", ...) to "module:Class",
+            loaded on first use; and from "attach", "wrap", "segments", "prune", "transaction" to "module:function", as
+            far as the backend has them.
     """
 
     __slots__ = ("classes", "name")
@@ -55,6 +55,15 @@ _BACKENDS = {
             "list": "procshare.backends.shm.containers:ShmList",
             "set": "procshare.backends.shm.containers:ShmSet",
             "namespace": "procshare.backends.shm.containers:ShmNamespace",
+            "queue": "procshare.backends.shm.channels:ShmQueue",
+            "lock": "procshare.backends.shm.sync:ShmLock",
+            "rlock": "procshare.backends.shm.sync:ShmRLock",
+            "semaphore": "procshare.backends.shm.sync:ShmSemaphore",
+            "bounded_semaphore": "procshare.backends.shm.sync:ShmBoundedSemaphore",
+            "event": "procshare.backends.shm.sync:ShmEvent",
+            "condition": "procshare.backends.shm.sync:ShmCondition",
+            "barrier": "procshare.backends.shm.sync:ShmBarrier",
+            "rwlock": "procshare.backends.shm.sync:ShmRWLock",
             "transaction": "procshare.backends.shm.containers:transaction",
             "attach": "procshare.backends.shm.segment:attach",
             "segments": "procshare.backends.shm.segment:segments",
@@ -71,6 +80,15 @@ _BACKENDS = {
             "list": "procshare.backends.stdlib.containers:StdlibList",
             "set": "procshare.backends.stdlib.containers:StdlibSet",
             "namespace": "procshare.backends.stdlib.containers:StdlibNamespace",
+            "queue": "procshare.backends.stdlib.channels:StdlibQueue",
+            "lock": "procshare.backends.stdlib.sync:StdlibLock",
+            "rlock": "procshare.backends.stdlib.sync:StdlibRLock",
+            "semaphore": "procshare.backends.stdlib.sync:StdlibSemaphore",
+            "bounded_semaphore": "procshare.backends.stdlib.sync:StdlibBoundedSemaphore",
+            "event": "procshare.backends.stdlib.signals:StdlibEvent",
+            "condition": "procshare.backends.stdlib.signals:StdlibCondition",
+            "barrier": "procshare.backends.stdlib.signals:StdlibBarrier",
+            "rwlock": "procshare.backends.stdlib.rwlock:StdlibRWLock",
             "transaction": "procshare.backends.stdlib.containers:transaction",
             "attach": "procshare.backends.stdlib.adopt:attach",
             "wrap": "procshare.backends.stdlib.adopt:wrap",

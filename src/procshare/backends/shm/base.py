@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from procshare._errors import AlreadyExists, LockTimeout, NotFound, WaitTimeout
-from procshare._shared import Shared
+from procshare._shared import Handle, Shared
 from procshare.backends.shm.segment import attach_as, rebuild
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ShmShared(Shared[T]):
-    """Pickling, attaching, opening and waiting, for classes whose C type comes first among their bases."""
+class ShmHandle(Handle):
+    """Pickling, attaching and opening, for classes whose C type comes first among their bases."""
 
     __slots__ = ()
 
@@ -53,6 +53,12 @@ class ShmShared(Shared[T]):
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return self.__reduce__()
 
+
+class ShmShared(ShmHandle, Shared[T]):
+    """The same, and changing and waiting, for state."""
+
+    __slots__ = ()
+
     def modify(self, fn: Callable[[T], T]) -> T:
         with self.locked() as cell:
             cell.value = fn(cell.value)
@@ -79,3 +85,9 @@ class ShmShared(Shared[T]):
                 if left == 0:
                     raise WaitTimeout(native._label(), time.monotonic() - start)
             native._await_change(token, left)
+
+    async def wait_until_async(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        from procshare.backends.shm.waiting import wait_until
+
+        value: T = await wait_until(self, predicate, timeout)
+        return value

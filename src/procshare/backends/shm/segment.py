@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attach",
+    "channel_errors",
     "check_key",
+    "current_task",
     "normal_code",
     "prune",
     "rebuild",
@@ -39,7 +41,9 @@ __all__ = [
 ]
 
 SHM = "/dev/shm"
-KINDS = {1: "slab", 2: "counter", 3: "value", 4: "array", 5: "dict", 6: "list", 7: "set", 8: "namespace"}
+_STATE = "slab", "counter", "value", "array", "dict", "list", "set", "namespace"
+_CHANNELS = "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier", "rwlock"
+KINDS = dict(enumerate((*_STATE, *_CHANNELS), start=1))  # enum kind in _native/layout.h
 NUMBERS = {kind: number for number, kind in KINDS.items()}
 SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
 FORGOTTEN = 3600  # seconds after which a handed-over object that nobody attached is cleared away unasked
@@ -138,6 +142,23 @@ def _fits_tracker(name: str) -> bool:
     return name.isascii() and not {":", "\n"} & set(name)
 
 
+def channel_errors() -> tuple[type[Exception], ...]:
+    """What queues and barriers raise: Empty, Full, ShutDown, BrokenBarrierError."""
+    from queue import Empty, Full
+    from threading import BrokenBarrierError
+
+    from procshare._queue import ShutDown
+
+    return Empty, Full, ShutDown, BrokenBarrierError
+
+
+def current_task() -> int:
+    """What stands for the running asyncio task as a lock's owner; 0 outside of one."""
+    from procshare.backends.shm.waiting import current_owner
+
+    return current_owner()
+
+
 def tracker_id() -> int:
     """What identifies the resource tracker that this process uses: the inode of the pipe to it. 0: none runs."""
     from multiprocessing import resource_tracker
@@ -168,11 +189,16 @@ def _interface(kind: str) -> type[Handle]:
     from procshare._counter import SharedCounter
     from procshare._dict import SharedDict
     from procshare._list import SharedList
+    from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
     from procshare._namespace import SharedNamespace
+    from procshare._queue import SharedQueue
     from procshare._set import SharedSet
+    from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
     from procshare._value import SharedValue
 
-    known = SharedCounter, SharedValue, SharedArray, SharedDict, SharedList, SharedSet, SharedNamespace
+    state = SharedCounter, SharedValue, SharedArray, SharedDict, SharedList, SharedSet, SharedNamespace
+    locks = SharedLock, SharedRLock, SharedSemaphore, SharedBoundedSemaphore, SharedRWLock
+    known: tuple[type[Handle], ...] = (*state, *locks, SharedQueue, SharedEvent, SharedCondition, SharedBarrier)
     return next(each for each in known if each.kind == kind)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from multiprocessing import managers
+from multiprocessing import managers, queues, synchronize
 from multiprocessing.managers import DictProxy, ListProxy, ValueProxy
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.sharedctypes import SynchronizedBase
@@ -13,19 +13,35 @@ from weakref import finalize
 from procshare._codes import normal_code
 from procshare._dict import SharedDict
 from procshare._list import SharedList
+from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedSemaphore
 from procshare._namespace import SharedNamespace
+from procshare._queue import SharedQueue
+from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
+from procshare.backends.stdlib.channel import LARGEST, new_state
 from procshare.backends.stdlib.handle import rebuilt, unsupported
 from procshare.backends.stdlib.locking import Hold, new_hold
 from procshare.backends.stdlib.manager import ProxyStore
 from procshare.backends.stdlib.sharedctypes import NumberStore, StdlibValue
+from procshare.backends.stdlib.signals import new_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from procshare._shared import Shared
+    from procshare._shared import Handle, Shared
 
 NamespaceProxy: Any = getattr(managers, "NamespaceProxy")  # typeshed has no name for it
-_holds: dict[int, Hold] = {}  # by id, and gone with the object: ctypes arrays have no hash
+CAPACITY = 64 << 20
+_beside_of: dict[int, Any] = {}  # by id, and gone with the object: ctypes arrays have no hash
+
+# What is adopted as it is. A BoundedSemaphore is a Semaphore too, so it comes first.
+_LOCKS: tuple[tuple[type, type[Handle]], ...] = (
+    (synchronize.Lock, SharedLock),
+    (synchronize.RLock, SharedRLock),
+    (synchronize.BoundedSemaphore, SharedBoundedSemaphore),
+    (synchronize.Semaphore, SharedSemaphore),
+    (synchronize.Condition, SharedCondition),
+    (synchronize.Barrier, SharedBarrier),
+)
 
 
 def attach(name: str) -> NoReturn:
@@ -37,7 +53,7 @@ def attach(name: str) -> NoReturn:
     unsupported(f"attach to {name!r}: its objects have no names")
 
 
-def wrap(obj: Any, dtype: object, shape: int | Sequence[int] | None) -> Shared[Any]:
+def wrap(obj: Any, dtype: object, shape: int | Sequence[int] | None) -> Handle:
     """Adopt *obj*; see `procshare.wrap`."""
     if isinstance(obj, SharedMemory):
         return _wrap_segment(obj, dtype, shape)
@@ -51,9 +67,18 @@ def wrap(obj: Any, dtype: object, shape: int | Sequence[int] | None) -> Shared[A
         return _wrap_proxy(obj)
     if isinstance(obj, (DictProxy, ListProxy, NamespaceProxy)):
         return _wrap_container(obj)
+    if isinstance(obj, queues.Queue):
+        return _wrap_queue(obj)
+    if isinstance(obj, synchronize.Event):
+        event: Handle = rebuilt(SharedEvent, (obj, _beside(obj, new_count)))
+        return event
+    for adopted, interface in _LOCKS:
+        if isinstance(obj, adopted):
+            lock: Handle = rebuilt(interface, (obj,))
+            return lock
     raise TypeError(
-        f"wrap() adopts a multiprocessing Value or Array, a SharedMemory, or a Manager's Value, dict, list or "
-        f"Namespace, not a {type(obj).__name__}; share() copies other objects"
+        f"wrap() adopts a multiprocessing Value, Array, Queue or lock of any kind, a SharedMemory, or a Manager's "
+        f"Value, dict, list or Namespace, not a {type(obj).__name__}; share() copies other objects"
     )
 
 
@@ -86,6 +111,12 @@ def _wrap_container(obj: Any) -> Shared[Any]:
         interface, store = SharedList, stores.ListStore
     container: Shared[Any] = rebuilt(interface, (store(obj), _lock_beside(obj)))
     return container
+
+
+def _wrap_queue(obj: Any) -> Handle:
+    bound = obj._maxsize if obj._maxsize < LARGEST else 0
+    queue: Handle = rebuilt(SharedQueue, (obj, _beside(obj, new_state), False, bound, CAPACITY))
+    return queue
 
 
 def _wrap_array(raw: Any, lock: Any) -> Shared[Any]:
@@ -134,8 +165,14 @@ def _require_shared(raw: Any) -> None:
 
 def _lock_beside(obj: Any) -> Any:
     """A lock for what has none: one per object, so wrapping it twice in a process gives handles that exclude."""
-    hold = _holds.get(id(obj))
-    if hold is None:
-        hold = _holds[id(obj)] = new_hold()
-        finalize(obj, _holds.pop, id(obj), None).atexit = False
+    hold: Hold = _beside(obj, new_hold)
     return hold.lock
+
+
+def _beside(obj: Any, make: Callable[[], Any]) -> Any:
+    """What goes with an object: made once for it, and gone with it."""
+    beside = _beside_of.get(id(obj))
+    if beside is None:
+        beside = _beside_of[id(obj)] = make()
+        finalize(obj, _beside_of.pop, id(obj), None).atexit = False
+    return beside

@@ -116,3 +116,8 @@ class StdlibCells(StdlibHandle, Shared[T], Generic[T]):
 
     def wait_until(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
         return poll(lambda _left: self.value, predicate, timeout, self._label)
+
+    async def wait_until_async(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:
+        from procshare.backends.stdlib.waiting import until_true
+
+        return await until_true(lambda _wait: self.value, predicate, timeout, self._label)

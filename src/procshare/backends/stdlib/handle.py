@@ -111,13 +111,20 @@ class StdlibHandle(Handle):
         if popen is None:
             unsupported(f"pickle a {self.kind} except as an argument of a Process that is being started")
         parts = self._parts()
-        if any(getattr(part, "_is_fork_ctx", False) for part in parts):  # a Value or Array of the user's, wrapped
+        if any(_is_of_fork(part) for part in parts):  # something of the user's, wrapped
             unsupported(f"send a {self.kind} whose lock is of the fork context to a process that is not forked")
         keep_for_child(popen, self._kept())
         # What the user wrote, or the interface, and not the completed class, which no module has by its name.
         made = rebuilt, (self._implements, parts)
         state = getattr(self, "__dict__", None)  # of a user's subclass
         return (*made, state) if state else made
+
+
+def _is_of_fork(part: Any) -> bool:
+    """Whether it is a semaphore of the fork context, or has one: an event, a barrier, a condition or a queue."""
+    for inner in ("_cond", "_lock", "_rlock"):
+        part = getattr(part, inner, part)
+    return bool(getattr(part, "_is_fork_ctx", False))
 
 
 def refuse_name(name: str | None, kind: str) -> None:

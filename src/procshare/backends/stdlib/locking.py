@@ -27,21 +27,33 @@ _sent: WeakKeyDictionary[Any, list[object]] = WeakKeyDictionary()
 
 
 class Hold:
-    """One lock, and the thread of this process that has it through procshare."""
+    """One lock, and the thread of this process, or the asyncio task of a thread, that has it through procshare."""
 
-    __slots__ = ("__weakref__", "depth", "lock", "owner")
-    lock: Any
+    __slots__ = ("__weakref__", "depth", "locks", "owner")
+    locks: list[Any]
+    """The lock alone; a list, so that whoever empties it lets go of the lock."""
     depth: int
+    owner: tuple[int, int, int] | None
+    """The process, the thread, and the task: 0 if it is the thread that has it."""
 
     def __init__(self, lock: Any) -> None:
-        self.lock = lock
-        self.owner: tuple[int, int] | None = None
+        self.locks = [lock]
+        self.owner = None
         self.depth = 0
 
     @property
+    def lock(self) -> Any:
+        """The lock."""
+        return self.locks[0]
+
+    def held_by(self, task: int) -> bool:
+        """Whether this thread of this process, or a task of it, has it; a child does not have what its parent had."""
+        return self.owner == (os.getpid(), threading.get_ident(), task)
+
+    @property
     def mine(self) -> bool:
-        """Whether this thread of this process has it; a forked child does not have what its parent had."""
-        return self.owner == (os.getpid(), threading.get_ident())
+        """Whether this thread has it, and not a task of it."""
+        return self.held_by(0)
 
     @property
     def level(self) -> int:
@@ -54,29 +66,53 @@ class Hold:
         Raises:
             LockTimeout: Someone else still had it when the time ran out.
         """
-        if not self.mine:
-            me, started, before = (os.getpid(), threading.get_ident()), time.monotonic(), self._count()
-            try:
-                if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
-                    raise LockTimeout(name, time.monotonic() - started)
-                self.owner, self.depth = me, 0
-            except BaseException:  # Ctrl-C may come between the lock's being taken and its being written down
-                if self.owner != me and self._count() > before:
-                    self.lock.release()
-                raise
-        self.depth += 1
+        started = time.monotonic()
+        if not self.take(timeout):
+            raise LockTimeout(name, time.monotonic() - started)
+
+    def take(self, timeout: float | None, task: int = 0) -> bool:
+        """As `acquire`, for this thread or a task of it; False if time ran out.
+
+        Raises:
+            RuntimeError: Another task of this thread has it, and could not go on to release it.
+        """
+        level = self.depth if self.held_by(task) else 0
+        try:
+            if not level and not self._take(timeout, task):
+                return False
+            self.depth = level + 1
+        except BaseException:  # Ctrl-C may come between the lock's being taken and its being counted
+            self.leave(level, task)
+            raise
+        return True
+
+    def _take(self, timeout: float | None, task: int) -> bool:
+        me, before = (os.getpid(), threading.get_ident(), task), self._count()
+        if self.owner is not None and self.owner[:2] == me[:2]:  # an RLock would say that this thread has it already
+            if timeout is None or timeout > 0:
+                raise RuntimeError("this lock is held by an asyncio task of this thread, which cannot release it now")
+            return False
+        try:
+            if not (self.lock.acquire() if timeout is None else self.lock.acquire(True, max(0.0, timeout))):
+                return False
+            self.owner, self.depth = me, 0
+        except BaseException:  # Ctrl-C may come between the lock's being taken and its being written down
+            if self.owner != me and self._count() > before:
+                self.lock.release()
+            raise
+        return True
 
     def _count(self) -> int:
         """How often this thread has the lock by the lock's own word, where that can be asked."""
         semaphore: Any = getattr(self.lock, "_semlock", None)
         return semaphore._count() if semaphore is not None and semaphore._is_mine() else 0
 
-    def leave(self, level: int) -> None:
+    def leave(self, level: int, task: int = 0) -> None:
         """Go back to *level*, and give up the lock at 0; nothing in a child that was forked inside the block.
 
         Called twice it does no more than once, so that it can be repeated when Ctrl-C came in the midst of it.
         """
-        if self.mine:
+        if self.held_by(task):
             self.depth = level
             if not level:
                 self.owner = None
@@ -91,13 +127,14 @@ def hold_of(lock: Any) -> Hold:
     return hold
 
 
-def new_hold() -> Hold:
+def new_hold(kind: str = "RLock") -> Hold:
     """A new lock that children of every start method can be given; one of the fork context can only be inherited."""
     with tracking():
-        lock = multiprocessing.get_context("spawn").RLock()
+        lock = getattr(multiprocessing.get_context("spawn"), kind)()
     hold = hold_of(lock)
-    # The list is the last to hold the lock, so that its semaphore is given up where `release` allows it.
-    finalize(hold, release, [lock].clear).atexit = False
+    # The list is the last to hold the lock, so that its semaphore is given up where `release` allows it. (What a slot
+    # holds goes only after the finalizer.)
+    finalize(hold, release, hold.locks.clear).atexit = False
     return hold
 
 

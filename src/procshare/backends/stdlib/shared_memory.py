@@ -162,6 +162,13 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
     ) -> npt.NDArray[ScalarT]:
         return poll(self._snapshot, predicate, timeout, self._label)
 
+    async def wait_until_async(
+        self, predicate: Callable[[npt.NDArray[ScalarT]], bool], timeout: float | None = None
+    ) -> npt.NDArray[ScalarT]:
+        from procshare.backends.stdlib.waiting import until_true
+
+        return await until_true(self._snapshot, predicate, timeout, self._label)
+
     def recover(self) -> None:
         """Nothing to do: with this backend nobody learns of a holder's death."""
         self._require_open()

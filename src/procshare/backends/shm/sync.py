@@ -1,0 +1,158 @@
+"""Locks, semaphores, event, condition and barrier of the `shm` backend: the C types, completed."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
+from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
+from procshare.backends.shm.base import ShmHandle
+from procshare.backends.shm.core import native
+from procshare.backends.shm.segment import attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from procshare.backends import Backend
+
+
+class ShmMutex(ShmHandle):
+    """Acquiring a lock for a task."""
+
+    __slots__ = ()
+
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        from procshare.backends.shm.waiting import acquire
+
+        return await acquire(self, timeout)
+
+
+class ShmLock(native.Lock, ShmMutex, SharedLock):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedLock
+
+
+class ShmRLock(native.RLock, ShmMutex, SharedRLock):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedRLock
+
+
+class ShmPermits(ShmHandle):
+    """Taking a permit from within a task."""
+
+    __slots__ = ()
+
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        from procshare.backends.shm.waiting import take
+
+        return await take(self, timeout)
+
+
+class ShmSemaphore(native.Semaphore, ShmPermits, SharedSemaphore):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedSemaphore
+
+
+class ShmBoundedSemaphore(native.BoundedSemaphore, ShmPermits, SharedBoundedSemaphore):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedBoundedSemaphore
+
+
+class ShmRWLock(native.RWLock, ShmHandle, SharedRWLock):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedRWLock
+
+
+class ShmEvent(native.Event, ShmHandle, SharedEvent):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedEvent
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        from procshare.backends.shm.waiting import wait
+
+        return await wait(self, timeout)
+
+
+class ShmCondition(native.Condition, ShmHandle, SharedCondition):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedCondition
+
+    def __init__(
+        self,
+        lock: SharedLock | SharedRLock | None = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        if lock is not None and not isinstance(lock, (ShmLock, ShmRLock)):
+            raise TypeError(f"a condition's lock is a SharedLock or SharedRLock of the same backend, not {lock!r}")
+        self._create(lock, name)
+
+    @classmethod
+    def _attach(cls, name: str) -> Self:
+        attached = super()._attach(name)
+        try:
+            lock = attached._lock_name()
+            if lock is not None:
+                attached._bind(attach(lock))
+        except BaseException:
+            attached.close()
+            raise
+        return attached
+
+
+class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
+    __slots__ = ()
+    _implements: ClassVar[Any] = SharedBarrier
+
+    def __init__(
+        self,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        *,
+        name: str | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        if action is not None and not callable(action):
+            raise TypeError(f"a barrier's action is called without arguments; {action!r} cannot be called")
+        self._create(parties, timeout, _pickled(action), action is not None, name)
+        self._bind(action)
+
+    @classmethod
+    def _attach(cls, name: str) -> Self:
+        attached = super()._attach(name)
+        try:
+            attached._bind(_unpickled(attached._action(), name))
+        except BaseException:
+            attached.close()
+            raise
+        return attached
+
+
+def _pickled(action: Callable[[], object] | None) -> bytes | None:
+    """The action for other processes; None if there is none, or none that can travel."""
+    if action is None:
+        return None
+    try:
+        return pickle.dumps(action)
+    except Exception:  # noqa: BLE001 - whatever a lambda, a closure or a __reduce__ of the user's raises
+        return None
+
+
+def _unpickled(stored: bytes | bool | None, name: str) -> Callable[[], object] | None:
+    """The action that a barrier's creator gave it; see `native.Barrier._action`."""
+    if stored is False:
+        return None
+    if not isinstance(stored, bytes):
+        raise TypeError(
+            f"the action of barrier {name!r} does not pickle, so only its creator and the creator's forked children "
+            "can use it; make it with a function of a module's top level"
+        )
+    try:
+        action: Callable[[], object] = pickle.loads(stored)
+    except Exception as error:
+        raise TypeError(f"the action of barrier {name!r} cannot be unpickled here: {error}") from error
+    return action
