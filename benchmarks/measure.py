@@ -32,10 +32,10 @@ class Row:
     over_floor: float | None
     """How many times the cost of the floor."""
     target: str = ""
-    peers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    peers: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     """Other libraries: what the same takes there, and how many times as fast we are."""
     unit: str = "s"
-    """Else "B" for bytes, or "x" for how many times as much."""
+    """Else "B" for bytes, "x" for how many times as much, or "%" for parts of a core."""
 
 
 def compare(

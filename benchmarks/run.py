@@ -1,7 +1,7 @@
 """Every benchmark, as one table: `make bench`, or some: `python benchmarks/run.py words containers`.
 
-Each figure is measured beside the standard library's and beside its floor, in turn, in the same run; containers also
-beside other libraries, where they are installed.
+Each figure is measured beside the standard library's and beside its floor, in turn, in the same run; containers and
+queues also beside other libraries, where they are installed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ GROUPS = {
     "arrays": "arrays",
     "containers": "containers",
     "sizes": "container_sizes",
+    "queues": "queues",
+    "locks": "locks",
     "imports": "import_time",
 }
 
@@ -62,7 +64,7 @@ def _peer(row: Row, peer: str) -> str:
     if peer not in row.peers:
         return ""
     figure, faster = row.peers[peer]
-    return f"{_figure(figure, row.unit)} ({_ratio(faster)})"
+    return _figure(figure, row.unit) if faster is None else f"{_figure(figure, row.unit)} ({_ratio(faster)})"
 
 
 def _figure(figure: float | None, unit: str) -> str:
@@ -70,6 +72,8 @@ def _figure(figure: float | None, unit: str) -> str:
         return ""
     if unit == "s":
         return _seconds(figure)
+    if unit == "%":
+        return f"{figure:.3f} %"
     return f"{figure:,.0f} B" if unit == "B" else f"{figure:.2f} x"
 
 
