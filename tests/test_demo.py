@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 import procshare
+from demo_support import DEADLINE, SMALL, command, environment, nothing_left_behind, outcome, patched_demo, python
 from procshare.backends import native_built
 from procshare.cli import commands
 from procshare.cli.demo_counting import Counting, Tally
@@ -23,65 +21,25 @@ from procshare.cli.report import DemoPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(60)
 
-DEADLINE = 50
 START_METHODS = ["fork", "spawn", "forkserver"]
-SMALL = ["--workers", "2", "--increments", "2000", "--files", "40"]
 needs_shm = pytest.mark.skipif(not native_built(), reason="only the shm backend has segments to list")
 
 
 @pytest.fixture(autouse=True)
 def shm_as_before() -> Iterator[None]:
     """Whatever a command does, and however it ends, it leaves nothing behind."""
-    before = set(os.listdir("/dev/shm"))
-    yield
-    deadline = time.monotonic() + 3  # not at once: other programs of this machine come and go in there as well
-    while left := set(os.listdir("/dev/shm")) - before:
-        assert time.monotonic() < deadline, left
+    with nothing_left_behind():
+        yield
 
 
 @pytest.fixture
 def stdlib_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands share through the standard library."""
     monkeypatch.setenv("PROCSHARE_BACKEND", "stdlib")
-
-
-def environment() -> dict[str, str]:
-    """That of this process, with this procshare, and with warnings as errors in workers too."""
-    source = str(Path(procshare.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
-
-
-def python(*args: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments to its end."""
-    command = [sys.executable, *args]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE, check=False)
-
-
-def command(*args: str) -> subprocess.CompletedProcess[str]:
-    """Run the `procshare` command to its end."""
-    return python("-m", "procshare.cli", *args)
-
-
-def patched_demo(patch: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a small demo, forked, after these lines have changed its insides."""
-    script = f"""
-import os, signal
-from procshare.cli import demo_counting, demo_files, demo_words, main
-parent = os.getpid()
-{patch}
-main({["demo", "--start-method", "fork", *SMALL, *args]!r})
-"""
-    return python("-c", script)
-
-
-def outcome(ran: subprocess.CompletedProcess[str]) -> Any:
-    """The one JSON object that a command printed."""
-    assert ran.stdout.count("\n") == 1
-    return json.loads(ran.stdout)
 
 
 @pytest.mark.parametrize("start_method", START_METHODS)
@@ -105,6 +63,14 @@ def test_small_demo_is_right_under_every_start_method(start_method: str) -> None
     assert (words["files"], words["sample"]["files"]) == (40, SAMPLE_FILES)
     assert words["total"] > words["distinct"] > 100
     assert len(words["frequent"]) == 10
+    channels = demo["channels"]
+    assert channels["queue"]["received"] == channels["stdlib"]["received"] == 2000
+    assert channels["queue"]["exact"] is channels["stdlib"]["exact"] is True
+    assert (channels["results"], channels["results_equal"]) == (40, True)
+    assert channels["answered"] is True
+    if native_built():
+        assert channels["rescued"] is True
+        assert channels["rescue_seconds"] < 5
 
 
 @pytest.mark.usefixtures("stdlib_backend")
@@ -116,6 +82,7 @@ def test_small_demo_is_right_on_the_stdlib_backend(start_method: str) -> None:
     demo = outcome(ran)
     assert (demo["ok"], demo["backend"], demo["counting"]["runs"][3]["counted"]) == (True, "stdlib", 4000)
     assert demo["words"]["files"] == SAMPLE_FILES  # all of them would take minutes there
+    assert demo["channels"]["rescued"] is None
 
 
 def test_default_demo_shows_the_loss_and_reads_the_whole_library() -> None:
@@ -140,6 +107,8 @@ def test_page_for_people_has_all_parts() -> None:
     assert "Both agree" in ran.stdout
     assert "3. Any data" in ran.stdout
     assert "agree on each of the" in ran.stdout
+    assert "4. Channels" in ran.stdout
+    assert "each once, and each is right" in ran.stdout
 
 
 def test_page_is_honest_when_nothing_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +225,13 @@ demo_files._count_shared = idle
 
 @pytest.mark.parametrize(
     "endless",
-    ["demo_counting._count_global", "demo_files.count_file", "demo_words.count_words", "demo_words._count_managed"],
+    [
+        "demo_counting._count_global",
+        "demo_files.count_file",
+        "demo_words.count_words",
+        "demo_words._count_managed",
+        "demo_channels.count_file",
+    ],
 )
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_interrupt_stops_every_worker(start_method: str, endless: str, tmp_path: Path) -> None:
@@ -264,7 +239,7 @@ def test_interrupt_stops_every_worker(start_method: str, endless: str, tmp_path:
     script = tmp_path / "endless_demo.py"
     script.write_text(f"""
 import os, signal
-from procshare.cli import demo_counting, demo_files, demo_words, main
+from procshare.cli import demo_channels, demo_counting, demo_files, demo_words, main
 
 def work_for_ever(*args):
     os.write(1, b"%d\\n" % os.getpid())
@@ -272,6 +247,7 @@ def work_for_ever(*args):
         signal.pause()
 
 {endless} = work_for_ever
+demo_channels.COLLECTORS = 2
 
 if __name__ == "__main__":
     main()

@@ -146,3 +146,41 @@ def test_transfer(run: Run) -> None:
     assert books.total == books.after == 2_000
     assert books.acknowledged >= 1_500
     assert 0 <= books.transfers - books.acknowledged <= 5
+
+
+def test_producer_consumer(run: Run) -> None:
+    """Both ways deliver each of the 10,000 items once; one of them needs no sentinel."""
+    right = (10_000, 2 * sum(range(5_000)))
+    assert run("producer_consumer") == (right, right)
+
+
+def test_collect_results(run: Run) -> None:
+    """The results of five workers that have ended are all there, in the order in which each sent them."""
+    assert run("collect_results") == (10_000, [2_000] * 5, True, True)
+
+
+def test_ping_pong(run: Run) -> None:
+    """Every ball comes back, and the other player ends when the pipe is closed."""
+    assert run("ping_pong") == (1_000, 0)
+
+
+def test_square_server(run: Run) -> None:
+    """Each question gets its own answer, whichever server gives it."""
+    assert run("square_server") == [9, 1, 16, 1, 25, 81, 4, 36]
+
+
+def test_lease_work(run: Run) -> None:
+    """The item of the killed worker is done by the next one, before the items behind it."""
+    assert run("lease_work") == (["one", "two", "three", "four"], 0)
+
+
+def test_rw_lock(run: Run) -> None:
+    """Readers never see half a change, and two of them are inside at once."""
+    assert run("rw_lock") == (1_000, 0, 500, True)
+
+
+def test_barrier_phases(run: Run) -> None:
+    """Four workers compute what one does; when one dies at the barrier, the other three are told."""
+    phases = run("barrier_phases")
+    assert phases.equal
+    assert phases.broken == 3

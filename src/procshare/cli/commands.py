@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 import procshare as library
-from procshare.cli import demo_counting, demo_files, demo_words, report
+from procshare.cli import demo_channels, demo_counting, demo_files, demo_words, report
 from procshare.cli.demo_workers import WorkerFailed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def procshare() -> None:
 @click.option("--increments", type=click.IntRange(1), default=50_000, hidden=True, help="By each process.")
 @click.option("--files", type=click.IntRange(1), default=None, hidden=True, help="Read only so many.")
 def demo(workers: int, start_method: str, as_json: bool, increments: int, files: int | None) -> None:
-    """Count, read and count words together, with and without procshare.
+    """Count, read, count words and pass work on together, with and without procshare.
 
     Shows what processes lose when they share naively, and that procshare loses nothing.
 
@@ -62,19 +62,24 @@ def demo(workers: int, start_method: str, as_json: bool, increments: int, files:
         page.before_words(workers)
         words = demo_words.run_words(workers, page.progress, files)
         page.words(words, workers)
+        page.before_channels(demo_channels.COLLECTORS)
+        channels = demo_channels.run_channels(increments, files)
+        page.channels(channels)
     except WorkerFailed as error:
         _fail(str(error), as_json)
     except KeyboardInterrupt:
         click.echo("procshare: interrupted; the workers were stopped", err=True)
         sys.exit(_INTERRUPTED)
     if as_json:
-        print(json.dumps(report.demo_as_data(workers, start_method, counting, reading, words)))
+        print(json.dumps(report.demo_as_data(workers, start_method, counting, reading, words, channels)))
     if not counting.ok:
         _fail("a count that must be exact is not")
     if not reading.ok:
         _fail("the workers' totals differ from the sequential run's")
     if not words.ok:
         _fail("the words that the workers counted differ from collections.Counter's")
+    if not channels.ok:
+        _fail("what came through a queue or a pipe is not what was sent")
 
 
 def _fail(message: str, as_json: bool = False) -> NoReturn:

@@ -71,16 +71,42 @@ def team(workers: int, target: Callable[..., None], *args: object) -> Generator[
             for process in processes:
                 process.start()
         yield processes
-        while running := [process.sentinel for process in processes if process.exitcode is None]:
-            # Not for ever: a signal that comes between Python's look for one and the system call does not end that.
-            wait(running, LOOK_SECONDS)
-            check(processes)
+        await_end(processes)
     finally:
-        started = [process for process in processes if process.pid is not None]
-        for process in started:
-            process.kill()
-        for process in started:
-            process.join()
+        _end(processes)
+
+
+@contextmanager
+def victim(target: Callable[..., None], *args: object) -> Generator[BaseProcess]:
+    """Run `target(*args)` in a process that is killed at the end of the block, if it was not in it."""
+    process = multiprocessing.Process(target=_work, args=(target, args), name="the victim", daemon=True)
+    try:
+        with interrupts_held_back():
+            process.start()
+        yield process
+    finally:
+        _end([process])
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    started = [process for process in processes if process.pid is not None]
+    for process in started:
+        process.kill()
+    for process in started:
+        process.join()
+
+
+def await_end(processes: Sequence[BaseProcess]) -> None:
+    """Wait until all have ended.
+
+    Raises:
+        WorkerFailed: One of them died or raised; the others may still be running.
+    """
+    while running := [process.sentinel for process in processes if process.exitcode is None]:
+        # Not for ever: a signal that comes between Python's look for one and the system call does not end that.
+        wait(running, LOOK_SECONDS)
+        check(processes)
+    check(processes)
 
 
 def check(processes: Sequence[BaseProcess]) -> None:

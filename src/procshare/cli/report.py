@@ -15,9 +15,10 @@ from rich.table import Table
 import procshare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from procshare import SegmentInfo
+    from procshare.cli.demo_channels import Channels
     from procshare.cli.demo_counting import Counting, Tally
     from procshare.cli.demo_files import Reading, Totals
     from procshare.cli.demo_words import Words
@@ -141,6 +142,51 @@ class DemoPage:
             else "[red]They differ.[/]"
         )
 
+    def before_channels(self, collectors: int) -> None:
+        """Say what is about to be sent."""
+        self._section(
+            "4. Channels: passing work on",
+            "A producer and a consumer, whose loop ends when the producer calls shutdown().\n"
+            f"Then {collectors} workers send results back, one is killed in the middle of its work,\n"
+            "and one answers questions through a SharedPipe.",
+        )
+
+    def channels(self, channels: Channels) -> None:
+        """Show what was sent, what came, and how long it took."""
+        table = _table("", "sent", "received", "right", "time", "per item")
+        for stream in (channels.queue, channels.stdlib):
+            each = f"{stream.seconds / stream.sent * 1e9:,.0f} ns"
+            right = "[green]yes[/]" if stream.exact else "[red]no[/]"
+            seconds = _milliseconds(stream.seconds)
+            table.add_row(stream.label, f"{stream.sent:,}", f"{stream.received:,}", right, seconds, each)
+        self._console.print(table)
+        self._console.print()
+        for line in _about_channels(channels):
+            self._console.print(line)
+
+
+def _about_channels(channels: Channels) -> Iterator[str]:
+    backend = procshare.default_backend()
+    ratio = channels.ratio
+    if ratio < 1:
+        yield f"SharedQueue: {1 / ratio:,.1f} times as slow as mp.Queue, on the {backend} backend."
+    else:
+        yield f"SharedQueue: [bold]{ratio:,.1f} times as fast[/] as mp.Queue."
+    if channels.results_equal:
+        yield f"Results: all {channels.results:,} came back, each once, and each is right."
+    else:
+        yield f"[red]Results: the {channels.results:,} that came back are not those of one process alone.[/]"
+    if channels.rescued is None:
+        yield f"Lease: not tried; the {backend} backend does not know who took an item."
+    elif channels.rescued:
+        after = _milliseconds(channels.rescue_seconds)
+        yield f"Lease: a worker was killed with an item; another one had it {after} later."
+    else:
+        yield "[red]Lease: a killed worker's item did not come back.[/]"
+    answers = "each answer right" if channels.answered else "[red]with wrong answers[/]"
+    each = f"{channels.round_trip_seconds * 1e6:,.0f} µs"
+    yield f"SharedPipe: {channels.round_trips:,} questions, {answers}; {each} for one and its answer."
+
 
 def _about_manager(words: Words) -> str:
     ratio = words.sample.ratio
@@ -177,10 +223,12 @@ def _frequent_bytes(totals: Totals) -> str:
     return f"The most frequent bytes: {', '.join(shown)}."
 
 
-def demo_as_data(workers: int, start_method: str, counting: Counting, reading: Reading, words: Words) -> dict[str, Any]:
+def demo_as_data(
+    workers: int, start_method: str, counting: Counting, reading: Reading, words: Words, channels: Channels
+) -> dict[str, Any]:
     """The demo's outcome as one JSON object."""
     return {
-        "ok": counting.ok and reading.ok and words.ok,
+        "ok": counting.ok and reading.ok and words.ok and channels.ok,
         "python": platform.python_version(),
         "backend": procshare.default_backend(),
         "workers": workers,
@@ -192,6 +240,7 @@ def demo_as_data(workers: int, start_method: str, counting: Counting, reading: R
         },
         "reading": {**asdict(reading), "equal": reading.ok},
         "words": {**asdict(words), "sample": {**asdict(words.sample), "ratio": words.sample.ratio}},
+        "channels": {**asdict(channels), "ratio": channels.ratio},
     }
 
 
