@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import threading
 import time
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
+import pytest
 
 from procshare import attach
+from scripts import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +30,8 @@ CONTAINER_STEPS = (
     "redo.",
     "transaction.",
 )  # how their fault points' names begin
+CHANNEL_STEPS = "queue.", "lease."
+SYNC_STEPS = "semaphore.", "event.", "condition.", "barrier.", "rwlock."
 
 
 class Late(AssertionError):
@@ -127,3 +134,35 @@ def never(_value: object) -> bool:
 def check(truth: bool) -> None:
     """Assert, in a lambda."""
     assert truth
+
+
+def interrupted(call: Callable[[], object]) -> float:
+    """Seconds from a SIGINT in a sleeping call to the KeyboardInterrupt that it raises."""
+    sent = 0.0
+
+    def interrupt() -> None:
+        nonlocal sent
+        assert until(lambda: asleep(main), timeout=5)
+        sent = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    main = threading.get_native_id()
+    task = Task(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        call()
+        task.result()
+    caught = time.monotonic()
+    task.result()
+    return caught - sent
+
+
+def asleep(thread: int, process: int | str = "self") -> bool:
+    """Whether a thread of a process, of this one by default, sleeps in the kernel."""
+    stat = Path(f"/proc/{process}/task/{thread}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
+
+
+def used() -> float:
+    """Processor seconds of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

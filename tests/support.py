@@ -11,13 +11,13 @@ import multiprocessing
 import pickle
 import time
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from multiprocessing.connection import Connection
     from typing import Self
 
@@ -214,6 +214,16 @@ class Child:
         if self._ending:
             self._worker.process.join(5)  # let it clean up
         self._worker.stop()
+
+
+@contextmanager
+def kept(handle: Any) -> Generator[Any]:
+    """An object for the length of a block, also if its own `with` block means another thing."""
+    try:
+        yield handle
+    finally:
+        handle.unlink()
+        handle.close()
 
 
 def call(method: str, fn: Callable[..., Any], *args: Any, timeout: float = 10) -> Any:

@@ -19,7 +19,18 @@ import pytest
 
 import procshare
 from death_storm import blow
-from death_support import CONTAINER_STEPS, PROMPT, Task, Waiter, another, in_time, patient, same
+from death_support import (
+    CHANNEL_STEPS,
+    CONTAINER_STEPS,
+    PROMPT,
+    SYNC_STEPS,
+    Task,
+    Waiter,
+    another,
+    in_time,
+    patient,
+    same,
+)
 from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
 from procshare import NotFound, OwnerDied, SharedArray, SharedCounter, SharedValue, testing
@@ -545,8 +556,8 @@ def test_a_slab_outlives_an_object_that_its_maker_died_unlinking() -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_every_fault_point_has_a_scenario(point: str) -> None:
-    """A new step of the core comes with a death in it; those of containers are test_containers_deaths.py's."""
-    assert point.startswith(CONTAINER_STEPS) or any(
+    """A new step of the core comes with a death in it; those of containers, queues and locks have their own modules."""
+    assert point.startswith((*CONTAINER_STEPS, *CHANNEL_STEPS, *SYNC_STEPS)) or any(
         point in scenarios for scenarios in (COMMITS, SUCCESSIONS, LIVES, ATTACHED)
     )
 

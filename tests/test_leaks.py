@@ -159,8 +159,9 @@ if __name__ == "__main__":
         if ends == "exit":
             assert script.hear() == "42 6"
         script.process.wait()
-        # A forked child holds the other end itself and waits for ever. The others end of themselves, and are let: killed
-        # between unlink and unregister they leave the tracker a name in vain, a warning, which "-W error" makes its end.
+        # A forked child holds the other end itself and waits for ever. The others end of themselves, and are let: one
+        # killed between unlink and unregister leaves the tracker a name in vain, a warning, which "-W error" makes its
+        # end.
         finish(pid, signal.SIGKILL if (method, ends) == ("fork", "kill") else 0)
         assert script.ended().err == "" or ends == "kill"
     assert not left_since(before)

@@ -6,18 +6,28 @@ What a death does is in test_deaths.py; that every backend excludes at all is in
 from __future__ import annotations
 
 import os
-import resource
 import signal
-import threading
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from death_support import PROMPT, Task, Waiter, another, check, forked, in_time, never, patient, same
+from death_support import (
+    PROMPT,
+    Task,
+    Waiter,
+    another,
+    check,
+    forked,
+    in_time,
+    interrupted,
+    never,
+    patient,
+    same,
+    used,
+)
 from procshare import (
     Closed,
     LockTimeout,
@@ -30,7 +40,7 @@ from procshare import (
     attach,
 )
 from procshare.backends import native_built
-from scripts import Script, until
+from scripts import Script
 from support import Child, Line
 
 if TYPE_CHECKING:
@@ -264,32 +274,6 @@ def test_a_thread_that_ends_lets_go_of_all_it_holds() -> None:
         in_thread(lambda: [leave_open(x) for x in (one, two, one, three, two)])
         for x in (one, two, three):
             assert is_free_after(x)  # join() returns when the thread has left Python, a moment before it has ended
-
-
-def interrupted(call: Callable[[], object]) -> float:
-    """Seconds from a SIGINT in a sleeping call to the KeyboardInterrupt that it raises."""
-    sent = 0.0
-
-    def interrupt() -> None:
-        nonlocal sent
-        assert until(lambda: asleep(main), timeout=5)
-        sent = time.monotonic()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    main = threading.get_native_id()
-    task = Task(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        call()
-        task.result()
-    caught = time.monotonic()
-    task.result()
-    return caught - sent
-
-
-def asleep(thread: int) -> bool:
-    """Whether a thread of this process sleeps in the kernel."""
-    stat = Path(f"/proc/self/task/{thread}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "S"
 
 
 @patient
@@ -620,12 +604,6 @@ def test_unlink_inside_a_block_changes_nothing_about_it(x: Any) -> None:
 
 
 # ---- the price of waiting ----
-
-
-def used() -> float:
-    """Processor seconds of this process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.fixture

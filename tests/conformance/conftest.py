@@ -7,26 +7,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from procshare import SharedArray, SharedCounter, SharedDict, SharedList, SharedNamespace, SharedSet, SharedValue
+from procshare import (
+    SharedArray,
+    SharedBarrier,
+    SharedBoundedSemaphore,
+    SharedCondition,
+    SharedCounter,
+    SharedDict,
+    SharedEvent,
+    SharedList,
+    SharedLock,
+    SharedNamespace,
+    SharedQueue,
+    SharedRLock,
+    SharedRWLock,
+    SharedSemaphore,
+    SharedSet,
+    SharedValue,
+)
 from procshare.backends import native_built
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CAPABILITIES: dict[str, frozenset[str]] = {
-    "shm": frozenset({"names", "pickle", "hand_over", "segment"}),
+    "shm": frozenset({"names", "pickle", "hand_over", "segment", "owners", "front"}),
     "stdlib": frozenset(),
 }
 """For each backend: what it can do that another may refuse with UnsupportedByBackend.
 
 names: `name`, `name=`, `attach`, `open`. pickle: through any channel. hand_over: outliving the creator.
-segment: every object's memory has a POSIX name.
+segment: every object's memory has a POSIX name. owners: a lock belongs to the thread that took it, and a death is seen.
+front: what comes back to a queue is first again.
 """
 
 AnyArray: Any = SharedArray
 """For calls with a dtype that is known only when they run: NumPy's `DTypeLike` is not typed in full."""
 
-KINDS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+STATES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "counter": (SharedCounter, (5,)),
     "number": (SharedValue, (5, "i")),
     "object": (SharedValue, ({"n": 5},)),
@@ -36,6 +54,25 @@ KINDS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "list": (SharedList, ([5, "six"],)),
     "set": (SharedSet, ({5, "six"},)),
     "namespace": (SharedNamespace, ({"n": 5},)),
+}
+"""How to make one object of each kind that has a value."""
+
+LOCKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "lock": (SharedLock, ()),
+    "rlock": (SharedRLock, ()),
+    "semaphore": (SharedSemaphore, (2,)),
+    "bounded_semaphore": (SharedBoundedSemaphore, (2,)),
+    "condition": (SharedCondition, ()),
+}
+"""One of each kind whose `with` block takes it, as in the standard library, and does not end its life."""
+
+KINDS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    **STATES,
+    **LOCKS,
+    "queue": (SharedQueue, ()),
+    "event": (SharedEvent, ()),
+    "barrier": (SharedBarrier, (2,)),
+    "rwlock": (SharedRWLock, ()),
 }
 """How to make one object of each kind."""
 
@@ -62,16 +99,32 @@ def manager() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=sorted(KINDS))
-def make(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
-    """Makes one object, of each kind in turn."""
+def maker(kind: str, backend: str) -> Callable[..., Any]:
+    """What makes an object of a kind with a backend, and takes further arguments."""
+    made, args = KINDS[kind]
 
-    made, args = KINDS[request.param]
-
-    def maker(**kwargs: Any) -> Any:
+    def make(**kwargs: Any) -> Any:
         return made(*args, backend=backend, **kwargs)
 
-    return maker
+    return make
+
+
+@pytest.fixture(params=sorted(STATES))
+def make(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
+    """Makes one object that has a value, of each kind in turn."""
+    return maker(request.param, backend)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def make_any(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
+    """Makes one object, of each kind in turn."""
+    return maker(request.param, backend)
+
+
+@pytest.fixture(params=sorted(KINDS.keys() - LOCKS.keys()))
+def make_owned(request: pytest.FixtureRequest, backend: str) -> Callable[..., Any]:
+    """Makes one object whose `with` block ends its life, of each kind in turn."""
+    return maker(request.param, backend)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -81,3 +134,8 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is np.ndarray:
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     return bool(one == other)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two handles may be on one object: of one class, with one value if they have any."""
+    return type(one) is type(other) and same(getattr(one, "value", None), getattr(other, "value", None))

@@ -11,17 +11,40 @@ from procshare import (
     Handle,
     Shared,
     SharedArray,
+    SharedBarrier,
+    SharedBoundedSemaphore,
+    SharedCondition,
     SharedCounter,
     SharedDict,
+    SharedEvent,
     SharedList,
+    SharedLock,
     SharedNamespace,
+    SharedQueue,
+    SharedRLock,
+    SharedRWLock,
+    SharedSemaphore,
     SharedSet,
     SharedValue,
 )
 from procshare.backends import implementation
+from support import kept
 
 CONTAINERS: list[type[Handle]] = [SharedDict, SharedList, SharedSet, SharedNamespace]
-INTERFACES: list[type[Handle]] = [SharedCounter, SharedValue, SharedArray, *CONTAINERS]
+STATES: list[type[Handle]] = [SharedCounter, SharedValue, SharedArray, *CONTAINERS]
+CHANNELS: dict[type[Handle], set[str]] = {
+    SharedQueue: {"put", "get", "put_many", "get_many", "qsize", "task_done", "join", "shutdown", "lease"},
+    SharedLock: {"acquire", "release", "locked", "owner_died"},
+    SharedRLock: {"acquire", "release", "locked", "owner_died"},
+    SharedSemaphore: {"acquire", "release", "get_value", "locked"},
+    SharedBoundedSemaphore: {"acquire", "release", "get_value", "locked"},
+    SharedEvent: {"is_set", "set", "clear", "wait"},
+    SharedCondition: {"acquire", "release", "wait", "notify", "notify_all"},
+    SharedBarrier: {"wait", "reset", "abort", "parties", "n_waiting", "broken"},
+    SharedRWLock: {"reading", "writing"},
+}
+"""What each of those that have no value leaves to the backend, beside its lifetime."""
+INTERFACES: list[type[Handle]] = [*STATES, *CHANNELS]
 
 
 def left_open(interface: type) -> list[str]:
@@ -41,7 +64,7 @@ def test_a_backend_overrides_all_that_an_interface_leaves_open(backend: str, int
     """No method of a served class ends in NotImplementedError."""
     served = implementation(interface, backend)
     open_names = left_open(interface)
-    assert {"value", "close", "locked", "__init__"} <= set(open_names)
+    assert {"close", "unlink", "__init__"} | CHANNELS.get(interface, {"value", "locked"}) <= set(open_names)
 
     provided = {name: inspect.getattr_static(served, name) for name in open_names}
     inherited = [
@@ -60,9 +83,19 @@ def test_a_served_class_is_the_interface(backend: str, interface: type[Handle]) 
     served = implementation(interface, backend)
 
     assert issubclass(served, interface)
-    assert issubclass(served, Shared)
+    assert issubclass(served, Shared) is (interface in STATES)
     assert served.kind == interface.kind
     assert not hasattr(implementation(SharedCounter, backend)(), "__dict__")
+
+
+@pytest.mark.parametrize("interface", CHANNELS)
+def test_a_channel_has_no_dict_of_its_own(backend: str, interface: type[Handle]) -> None:
+    """A misspelt attribute is an error; its class is the backend's."""
+    anything: Any = interface
+    with kept(anything(2, backend=backend) if interface is SharedBarrier else anything(backend=backend)) as made:
+        assert type(made).__module__.startswith(f"procshare.backends.{backend}.")
+        with pytest.raises(AttributeError):
+            made.anything = 1
 
 
 @pytest.mark.parametrize("interface", CONTAINERS)
