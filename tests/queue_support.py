@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from container_support import VALUES, same
+from container_support import VALUES, parts, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,10 @@ def fail(word: str) -> object:
 
 def alike(one: Any, other: Any) -> bool:
     """Whether two items are equal in type, order and every bit, arrays included."""
-    if type(one) is np.ndarray and type(other) is np.ndarray:
+    if type(one) is type(other) is np.ndarray:
         return same_arrays(one, other)
     if type(one) is type(other) and isinstance(one, dict | list | tuple):
-        inner: list[Any] = list(one.items() if isinstance(one, dict) else one)
-        outer: list[Any] = list(other.items() if isinstance(other, dict) else other)
+        inner, outer = parts(one), parts(other)
         return len(inner) == len(outer) and all(alike(*pair) for pair in zip(inner, outer, strict=True))
     return same(one, other)
 

@@ -111,14 +111,15 @@ def test_who_waits_gets_a_dead_holders_item(name: str) -> None:
             assert waiter.result() == "x"
             in_time(waiter.ended - moment)
         queue.put("y")
-        with Child("fork", hold, queue) as holder, Child("fork", get_one, queue) as child:
+        with Child("fork", hold, queue) as holder:
             assert holder.hear() == ["y"]
-            assert child.hear() == "ready"
-            assert until(lambda: asleep(child.pid, child.pid))
-            moment = time.monotonic()
-            holder.kill()
-            assert child.result() == "y"
-            in_time(time.monotonic() - moment)
+            with Child("fork", get_one, queue) as child:
+                assert child.hear() == "ready"
+                assert until(lambda: asleep(child.pid, child.pid))
+                moment = time.monotonic()
+                holder.kill()
+                assert child.result() == "y"
+                in_time(time.monotonic() - moment)
 
 
 def get_one(line: Line, queue: SharedQueue[Any]) -> Any:

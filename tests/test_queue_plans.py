@@ -44,10 +44,10 @@ def produce(queue: SharedQueue[Any], left: SharedCounter, me: int, steps: list[S
     by_thread = [step for step in steps if step[0] == "thread"]
     thread = Task(lambda: put_all(queue, (me, "thread"), by_thread))
     count = put_all(queue, me, [step for step in steps if step[0] != "thread"])
-    count += thread.result()
+    more: int = thread.result()
     if left.decrement() == 0:
         queue.shutdown()
-    return count
+    return count + more
 
 
 def put_all(queue: SharedQueue[Any], who: Any, steps: list[Step]) -> int:

@@ -51,7 +51,7 @@ def seconds(way: Way, x: Any, timeout: float) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 0.0, 0.05])
+@pytest.mark.parametrize("timeout", [0, -1, 0.05])
 def test_a_timeout_is_kept(way: Way, x: Any, timeout: float) -> None:
     """Never early, and, busy machines aside, at most 20 ms late."""
     with Keeper(way, x):
@@ -61,12 +61,13 @@ def test_a_timeout_is_kept(way: Way, x: Any, timeout: float) -> None:
     assert min(times) < least + LATENESS, times
 
 
-@pytest.mark.parametrize("timeout", ["1", float("nan"), b"", 1j, [1]])
-def test_a_timeout_that_is_no_number_is_refused(way: Way, x: Any, timeout: Any) -> None:
+def test_a_timeout_that_is_no_number_is_refused(way: Way, x: Any) -> None:
     """And nothing is taken."""
+    wrong: list[Any] = ["1", float("nan"), b"", 1j, [1]]
     with Keeper(way, x) as keeper:
-        with pytest.raises((TypeError, ValueError)):
-            way.wait(x, timeout, int)
+        for timeout in wrong:
+            with pytest.raises((TypeError, ValueError)):
+                way.wait(x, timeout, int)
         waiter = Task(lambda: way.wait(x, 10, int))
         waiter.join(0.01)
         assert waiter.is_alive()
@@ -74,7 +75,7 @@ def test_a_timeout_that_is_no_number_is_refused(way: Way, x: Any, timeout: Any) 
         assert waiter.result() is True
 
 
-@pytest.mark.parametrize("timeout", [None, 10, 10**12])
+@pytest.mark.parametrize("timeout", [None, 10**12])
 @patient
 def test_a_waiter_goes_on_at_once(way: Way, x: Any, timeout: float | None) -> None:
     """In a thread, and in a process."""

@@ -1,14 +1,15 @@
 """A process whose children are shown damaged segments, one child each, with a deadline.
 
 A test gives it a program that defines `judge(announce, *damage)`: it makes something, damages it, uses it, and says
-what went wrong. When the child dies or hangs instead, that is what went wrong.
+what went wrong. When the child dies or hangs instead, that is what went wrong. It announces the files and processes that
+are to be removed in that case.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import strategies as st
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BEGIN = """
-import json, resource, struct, traceback
+import collections, ctypes, json, resource, struct, traceback
 import procshare.backends.shm.segment
+
+libc = ctypes.CDLL(None)
+libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what a child leaves behind comes to this process
 
 hooks = procshare.backends.shm.segment
 hooks.register = hooks.unregister = lambda name: None  # what is left of a death is removed below, in silence
@@ -28,26 +32,36 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
 if "ASAN_OPTIONS" not in os.environ:  # the sanitizer maps terabytes
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 
-def token(data):
-    "The lock word of this process, which is seated."
+def token(data, of=None):
+    "The lock word of a process, this one if none is given, which is seated."
     for seat in range(768 if len(data) >= 8192 else 0):
         generation, pid = struct.unpack_from("=II", data, 2048 + seat * 8)
-        if pid == os.getpid():
+        if pid == (of or os.getpid()):
             return (seat + 1) << 21 | (generation & 0x1FFFFF)
     return 0
 
 FINE = (ProcshareError, OverflowError, TypeError, MemoryError, OSError, UnicodeDecodeError)
 PICKLE = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, ValueError)  # of a damaged one
 
+def fine(error):
+    "Whether a damaged segment may lead to it."
+    if isinstance(error, OSError) and not isinstance(error, ProcshareError):
+        return error.errno in (27, 12, 28, 22)
+    return isinstance(error, (*FINE, *PICKLE))
+
+counts = collections.Counter()  # of answers, and of errors by class
+
 def attempt(step, tells):
+    "What it answers; what it raises is told if it should not be."
     try:
-        return step()
-    except FINE as error:
-        if isinstance(error, OSError) and not isinstance(error, ProcshareError) and error.errno not in (27, 12, 28, 22):
-            tells.append(traceback.format_exc())
+        answer = step()
     except Exception as error:
-        if not isinstance(error, PICKLE):
+        counts[type(error).__name__] += 1
+        if not fine(error):
             tells.append(traceback.format_exc())
+        return None
+    counts["answer"] += 1
+    return answer
 
 def change(fd, data, where, how, number):
     "Do one sort of damage to a file whose contents were *data*."
@@ -80,27 +94,48 @@ def remove_all_of(pid):
         except OSError:
             pass
 
+def eaten(before):
+    "KiB of memory that were taken since; what is mapped of files counts too."
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+def reap(pid):
+    "End a process that the dead one started and left behind."
+    try:
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # it was not left behind
+
 def apart(*case):
-    "Judge it in a forked process; what it said, or how it died."
+    "Judge it in a forked process: what it told, what it counted, and how it ended."
     there, back = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(8)
-        write = lambda what: os.write(back, json.dumps(what).encode() + b"\\n")
+        write = lambda **what: os.write(back, json.dumps(what).encode() + b"\\n")
+        before, tells = eaten(0), []
         try:
-            write({"tells": judge(lambda path: write({"path": path}), *case)})
+            tells += judge(lambda made: write(made=made), *case)  # a path, or a process of its own
         except BaseException:
-            write({"tells": [traceback.format_exc()]})
+            tells.append(traceback.format_exc())
+        if eaten(before) > 500_000 and "ASAN_OPTIONS" not in os.environ:
+            tells.append(f"it took {eaten(before)} KiB of memory")
+        write(tells=tells, counts=counts)
         os._exit(0)
     os.close(back)
     with open(there) as pipe:
         said = [json.loads(line) for line in pipe]
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for each in said:
-        if "path" in each and os.path.lexists(each["path"]):
-            os.unlink(each["path"])
+    for made in (each["made"] for each in said if "made" in each):
+        if isinstance(made, int):
+            reap(made)
+        elif os.path.lexists(made):
+            os.unlink(made)
     remove_all_of(child)
-    return said[-1]["tells"] if status == 0 else [f"its process ended with {status} ({-signal.SIGALRM}: it hung)"]
+    if status != 0:
+        said.append({"tells": [f"its process ended with {status} ({-signal.SIGALRM}: it hung)"], "counts": {}})
+    return {**said[-1], "ended": status}
 
 # Where the header's fields are, found by what a segment is known to hold.
 probe = SharedCounter(0x1234567890, name=f"bad-probe-{os.getpid()}")
@@ -137,6 +172,20 @@ NUMBERS = st.one_of(
 )
 
 
+class Verdict(NamedTuple):
+    """What became of a child that was shown some damage.
+
+    Attributes:
+        tells: What went wrong.
+        counts: Its calls, by "answer" or the name of what they raised.
+        ended: Its exit status; negative: the signal that killed it.
+    """
+
+    tells: list[str]
+    counts: dict[str, int]
+    ended: int
+
+
 class Victims:
     """A process whose children are shown the damage, one each.
 
@@ -150,15 +199,19 @@ class Victims:
 
     def show(self, *damage: Any) -> list[str]:
         """What went wrong with it: tracebacks of what should not have been raised."""
+        return self.verdict(*damage).tells
+
+    def verdict(self, *damage: Any) -> Verdict:
+        """All that is to be said about it."""
         if self._script is None:
             self._script = Script(self._program)
         self._script.tell(json.dumps(damage))
         try:
-            told: list[str] = json.loads(self._script.hear(timeout=15))
+            told = json.loads(self._script.hear(timeout=15))
         except AssertionError:
             self.close()
             raise
-        return told
+        return Verdict(told["tells"], told["counts"], told["ended"])
 
     def close(self) -> None:
         """End it."""

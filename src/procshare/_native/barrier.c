@@ -2,16 +2,16 @@
  *
  *   slot.word = phase << 3 | FILLING, ACTING, RELEASING, BROKEN or RESETTING;  an entry's state = phase << 2 | what became of it
  *
- * All is changed under slot.lock. Who arrives takes an entry of the phase; the last one stores RELEASING, which ends the phase, marks
- * all entries as released, opens the next phase, and wakes. With an action it stores ACTING first, and runs the action
+ * All is changed under slot.lock. Who arrives takes an entry of the phase; the last one stores RELEASING, which ends the phase,
+ * marks all entries as released, opens the next phase, and wakes. With an action it stores ACTING first, and runs the action
  * without the lock. BROKEN marks the entries as broken; RESETTING does that and opens the next phase. A waiter goes by its own
  * entry alone, so the next phase may fill while it wakes, and gives it back without the lock.
  *
- * Deaths. A party has an entry from the moment that it counts, the last one too: before RELEASING is stored its empty seat breaks the
- * barrier, which another party sees that waits, in a slice, or whoever arrives last, or asks `broken`. Each waiter looks at the next
- * entry of another process, in a ring, so somebody looks at every process. After RELEASING, BROKEN or RESETTING was stored that
- * is what happened: whoever takes the lock next finds the word and marks what is not marked; that changes nothing
- * that was marked, so it may be done again. Between marks and wake: the waiters' slices end.
+ * Deaths. A party has an entry from the moment that it counts, the last one too: before RELEASING is stored its empty seat
+ * breaks the barrier, which another party sees that waits, in a slice, or whoever arrives last, or asks `broken`. Each waiter
+ * looks at the next entry of another process, in a ring, so somebody looks at every process. After RELEASING, BROKEN or
+ * RESETTING was stored that is what happened: whoever takes the lock next finds the word and marks what is not marked; that
+ * changes nothing that was marked, so it may be done again. Between marks and wake: the waiters' slices end.
  */
 #include "sync.h"
 
@@ -243,7 +243,8 @@ static int act(barrier_t *b, arrival_t *a) {
     return raised ? -1 : whole;
 }
 
-/* Arrive, under the lock: 2 wait for the others, 3 run the action, 1 all are there, 0 it is broken, -2 not now: look again later. */
+/* Arrive, under the lock: 2 wait for the others, 3 run the action, 1 all are there, 0 it is broken, -2 not now: look again
+ * later. */
 static int arrive(arrival_t *a, uint32_t parties, bool acts) {
     seg_t *seg = a->waiting.seg;
     slot_t *slot = a->waiting.slot;

@@ -202,8 +202,15 @@ PyObject *pickle_apart(PyObject *obj, PyObject *apart) {
         PyErr_Restore(type, cause, traceback);
         return NULL;
     }
-    PyObject *error = PyObject_CallFunction(PyExc_TypeError, "N", PyUnicode_FromFormat(
-        "an object of type %R cannot be shared, because it does not pickle: %S", (PyObject *)Py_TYPE(obj), cause));
+    PyObject *why = PyObject_Str(cause);
+    if (why == NULL || PyUnicode_GetLength(why) == 0) { /* it says nothing but its name */
+        PyErr_Clear();
+        Py_XDECREF(why);
+        why = PyObject_Repr(cause);
+    }
+    PyObject *error = why == NULL ? NULL : PyObject_CallFunction(PyExc_TypeError, "N", PyUnicode_FromFormat(
+        "an object of type %R cannot be shared, because it does not pickle: %U", (PyObject *)Py_TYPE(obj), why));
+    Py_XDECREF(why);
     if (error != NULL) {
         PyException_SetCause(error, Py_NewRef(cause));
         PyErr_SetObject(PyExc_TypeError, error);

@@ -1,14 +1,15 @@
 /* The condition: a lock, and a table of those who wait (parties.c), each asleep on an entry of its own.
  *
- * Its lock is its own slot's, re-entrant, or that of a SharedLock or SharedRLock, whose name the segment's meta has. wait() takes an
- * entry and a ticket while it has the lock, releases that, sleeps until its entry says RELEASED, and takes the lock again. notify(n)
- * marks the entries of the first n living waiters by compare-exchange of the very state that they went to sleep with, and wakes each.
+ * Its lock is its own slot's, re-entrant, or that of a SharedLock or SharedRLock, whose name the segment's meta has. wait()
+ * takes an entry and a ticket while it has the lock, releases that, sleeps until its entry says RELEASED, and takes the lock
+ * again. notify(n) marks the entries of the first n living waiters by compare-exchange of the very state that they went to
+ * sleep with, and wakes each.
  *
- * Deaths. A waiter, before its entry has its token: it never waited. Asleep: notify() finds its seat empty, frees the entry and goes on
- * to the next. Marked, and dead before it returned from wait(): whoever notifies next, or wakes from a slice, finds a marked
- * entry of a dead process; who of them frees it, by compare-exchange, marks another waiter in its place. A notifier between two
- * marks: the others were not notified, and its lock is taken over. Between mark and wake: the waiter's slice ends, and it finds its
- * mark. So the table is sound at any instant, and there is nothing to repair when the lock is taken over.
+ * Deaths. A waiter, before its entry has its token: it never waited. Asleep: notify() finds its seat empty, frees the entry and
+ * goes on to the next. Marked, and dead before it returned from wait(): whoever notifies next, or wakes from a slice, finds a
+ * marked entry of a dead process; who of them frees it, by compare-exchange, marks another waiter in its place. A notifier
+ * between two marks: the others were not notified, and its lock is taken over. Between mark and wake: the waiter's slice ends,
+ * and it finds its mark. So the table is sound at any instant, and there is nothing to repair when the lock is taken over.
  */
 #include "sync.h"
 

@@ -61,6 +61,8 @@ enum { SLOT_FREE = 0, SLOT_LIVE = 1, SLOT_DEAD = 2 };
  * word     counter: the count, or COUNTER_LOCKED while a block holds it and `saved` is the last commit.
  *          value with a type code: its bits. Any other value: a tagged word, see codec.c.
  *          array: a sequence number, odd while a block holds the lock; odd and unlocked: its holder died.
+ *          semaphore: free permits; `saved`: all of them. Event: 2 * how often it was set + whether it is. Barrier, read-write
+ *          lock: see there.
  * version  counts published records, so that a reader knows that the one it copied was not replaced.
  * buffer   offset << 6 | log2(capacity): where the two records lie that are published in turn.
  */

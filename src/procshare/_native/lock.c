@@ -8,6 +8,10 @@
  * so that the one who repairs may die too. Between freeing the word and waking: the sleepers' slice ends. A woken
  * waiter that dies at once: likewise. A waiter's bit that outlives its waiter costs one useless wake.
  *
+ * A hold belongs to a thread, and is in that thread's list, so that its exit ends it as a death would; or to an asyncio task,
+ * and is in no list. Where the lock is the object (SharedLock), such an end leaves LOCK_ABANDONED in the word, which is no seat's,
+ * so that the next one takes over, and knows.
+ *
  * Compare Drepper, "Futexes Are Tricky" (mutex 2), and the robust-mutex protocol of the Linux kernel
  * (Documentation/locking/robust-futexes.rst), whose lists of pointers in shared memory are what this one avoids.
  */
@@ -115,6 +119,7 @@ static int take_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot, how, h);
     if ((got == 0 || got == 1) && slot != NULL) slot_recover(slot);
+    if (got != 0 && got != 1 && atomic_load(word) == 0) futex_wake(word, 1); /* we may have been woken for it */
     segment_unref(seg);
     if (got < 0) return -1;
     FAULT(lock_recovered);

@@ -2,11 +2,11 @@
  *
  *   payload:  | last ticket, entries ever used | entry | entry | ...
  *
- * Entries are given out under the lock of whoever the table belongs to. An entry is its waiter's from the store of `token`, which comes
- * last, until `token` is 0 again, which its waiter stores without a lock, or anyone where it names the dead.
+ * Entries are given out under the lock of whoever the table belongs to. An entry is its waiter's from the store of `token`,
+ * which comes last, until `token` is 0 again, which its waiter stores without a lock, or anyone where it names the dead.
  *
- * Deaths. Before the token is stored the entry is free. After it, it is a dead one's: it is skipped and freed by who meets it. `used`
- * is raised before the token, and is only ever a bound on where to look.
+ * Deaths. Before the token is stored the entry is free. After it, it is a dead one's: it is skipped and freed by who meets it.
+ * `used` is raised before the token, and is only ever a bound on where to look.
  */
 #include "sync.h"
 

@@ -1,20 +1,22 @@
-/* The read-write lock: each process counts its own readers in a cache line of its own; a writer has the lock, and waits for all of them.
+/* The read-write lock: each process counts its own readers in a cache line of its own; a writer has the lock, and waits for all
+ * of them.
  *
  *   slot.lock  the writer's;  slot.word  bit 0, the hint: a writer wants it or has it; the rest counts how often one came
  *   payload:   | gate | seats in use |   | reading, wanting |   | reading, wanting | ...      a cache line for each seat
  *
- * A reader adds itself to `reading`, then looks at the hint: not set, and it is in. Else it takes itself off again and sleeps on
- * slot.change until no living writer wants or has it. A writer adds itself to `wanting`, sets the hint, takes the lock, and then sleeps on
- * the gate until no living process reads. Reader and writer each write first and then look at what the other wrote, all sequentially
- * consistent, so one of them sees the other. A writer that leaves clears the hint unless others want it: by compare-exchange of
- * the whole word that it read before it looked for them, and they count before they change that word, so none is overlooked.
+ * A reader adds itself to `reading`, then looks at the hint: not set, and it is in. Else it takes itself off again and sleeps
+ * on slot.change until no living writer wants or has it. A writer adds itself to `wanting`, sets the hint, takes the lock, and
+ * then sleeps on the gate until no living process reads. Reader and writer each write first and then look at what the other
+ * wrote, all sequentially consistent, so one of them sees the other. A writer that leaves clears the hint unless others want
+ * it: by compare-exchange of the whole word that it read before it looked for them. They count before they change that word,
+ * and have the lock before they count no longer, so none is overlooked.
  *
- * What a thread of this process has is private knowledge: a record for each that reads, in its list of holds, so that its exit gives it
- * back, and so that it may read again without asking.
+ * What a thread of this process has is private knowledge: a record for each that reads, in its list of holds, so that its exit
+ * gives it back, and so that it may read again without asking.
  *
  * Deaths. `reading` and `wanting` name the seat's occupant by its token: a dead one's count for nothing, whoever sits there
- * now, and are cleared by who meets them. A hint that a dead writer left is cleared by any reader that finds no living writer; a
- * writer's lock is taken over as any. Between a change and its wake: the sleepers' slices end, and each looks again.
+ * now, and are cleared by who meets them. A hint that a dead writer left is cleared by any reader that finds no living writer;
+ * a writer's lock is taken over as any. Between a change and its wake: the sleepers' slices end, and each looks again.
  */
 #include "sync.h"
 
@@ -91,8 +93,9 @@ static bool clear_hint(seg_t *seg, bool also_has) {
     int64_t seen = atomic_load(&slot->word);
     do {
         if (!(seen & 1)) return true;
-        uint32_t lock = atomic_load(&slot->lock);
-        if ((also_has && lock != 0 && holder_alive(seg, &slot->lock, lock, slot)) || any_wants(seg)) return false;
+        if (any_wants(seg)) return false;
+        uint32_t lock = atomic_load(&slot->lock); /* after that: a writer has the lock before it wants it no longer */
+        if (also_has && lock != 0 && holder_alive(seg, &slot->lock, lock, slot)) return false;
         FAULT(rwlock_unhinting);
     } while (!atomic_compare_exchange_strong(&slot->word, &seen, seen & ~(int64_t)1));
     FAULT(rwlock_unhinted);
@@ -138,11 +141,12 @@ static int go_in(seg_t *seg, bool regardless) {
     return 0;
 }
 
-/* Sleep until it can go in: 1, 0 if the time is over, -1 with an exception. */
+/* Sleep until it can go in: 1, or -1 with LockTimeout or another exception. */
 static int go_in_slowly(handle_t *h, int64_t timeout) {
     seg_t *seg = h->seg;
     slot_t *slot = h->slot;
     waiting_t w;
+    int64_t start = timeout > 0 ? now_ns() : 0;
     int going = 1, in = 0;
     waiting_begin(&w, h, timeout);
     if (timeout != 0 && waiting_spin(&w, &slot->word, atomic_load(&slot->word))) going = waiting_open(&w);
@@ -151,8 +155,9 @@ static int go_in_slowly(handle_t *h, int64_t timeout) {
         if ((in = go_in(seg, false)) == 1 || (clear_hint(seg, true) && (in = go_in(seg, false)) == 1)) break;
         going = waiting_turn(&w, &slot->change, token);
     }
+    if (going == 0) going = lock_timed_out(seg, atomic_load(&slot->lock), timeout > 0 ? now_ns() - start : 0, slot);
     waiting_end(&w);
-    return going > 0 ? in : going;
+    return going < 0 ? -1 : in;
 }
 
 /* 0, or -1 with an exception. */
@@ -161,12 +166,7 @@ static int begin_reading(handle_t *h, int64_t timeout) {
     hold_t *reading = reading_here(seg);
     if (reading != NULL) return reading->depth++, 0;
     if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
-    int64_t start = timeout > 0 ? now_ns() : 0;
-    int in = go_in(seg, held_here(hold_if_any(h)));
-    if (UNLIKELY(in == 0) && (in = go_in_slowly(h, timeout)) <= 0) {
-        slot_t *slot = &seg->header->root;
-        return in < 0 ? -1 : lock_timed_out(seg, atomic_load(&slot->lock), timeout > 0 ? now_ns() - start : 0, slot);
-    }
+    if (UNLIKELY(!go_in(seg, held_here(hold_if_any(h)))) && go_in_slowly(h, timeout) < 0) return -1;
     if (UNLIKELY((reading = spare_record(seg)) == NULL)) {
         uncount_reader(seg);
         PyErr_NoMemory();
@@ -339,7 +339,8 @@ static PyObject *block_enter(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* Whoever entered it, the thread that leaves it ends one hold of its own. Silent if that was ended already, by close() or by a fork. */
+/* Whoever entered it, the thread that leaves it ends one hold of its own. Silent if that was ended already, by close() or by a
+ * fork. */
 static PyObject *block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     block_t *block = (block_t *)self;
     hold_t *hold = holds.first;

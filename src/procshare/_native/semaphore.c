@@ -1,15 +1,15 @@
 /* Semaphores: a word that counts the permits, in a slot; and robust ones, which know who has how many.
  *
- * A plain one is taken by one compare-exchange and given back by another, so a death is before or after it. Permits that a dead process
- * had taken stay taken: nobody knows whose they were. Between the addition and the wake: the sleepers' slices end.
+ * A plain one is taken by one compare-exchange and given back by another, so a death is before or after it. Permits that a dead
+ * process had taken stay taken: nobody knows whose they were. Between the addition and the wake: the sleepers' slices end.
  *
  *   robust:  slot.saved = all permits, which never changes;  payload: a 64-bit word a seat, token << 32 | permits it has
  *
- * A robust one is changed under slot.lock, and slot.word is only a copy of what follows from the rest: all permits less those of the
- * living. Deaths. Holding the lock, before or after any of the stores: whoever takes it over counts again, and that may be done
- * again. Later: what the dead had counts no longer, whatever its seat's next occupant does, since the token tells one occupant
- * from the next. The copy may be too low until then, so whoever finds it 0, or asks for it, looks for a word of the dead and for a
- * dead holder of the lock; those who wait do so each slice.
+ * A robust one is changed under slot.lock, and slot.word is only a copy of what follows from the rest: all permits less those
+ * of the living. Deaths. Holding the lock, before or after any of the stores: whoever takes it over counts again, and that may
+ * be done again. Later: what the dead had counts no longer, whatever its seat's next occupant does, since the token tells one
+ * occupant from the next. The copy may be too low until then, so whoever finds it 0, or asks for it, looks for a word of the
+ * dead and for a dead holder of the lock; those who wait do so each slice.
  */
 #include "sync.h"
 

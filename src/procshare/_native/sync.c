@@ -1,13 +1,13 @@
 /* Locks and events as objects of their own, and what all synchronisation types have in common: arguments and waits.
  *
- * A lock is a slot whose lock word is the lock (lock.c); here is only who may do what. Its holder is a thread, or an asyncio task,
- * whose hold is in no thread's list. Deaths: as in lock.c. Whoever takes it from the dead, or from a thread that ended or a process
- * that left without releasing it (LOCK_ABANDONED), is told by `owner_died` until it releases it; that is private knowledge, and if
- * the new holder dies too, the next one finds a dead holder again.
+ * A lock is a slot whose lock word is the lock (lock.c); here is only who may do what. Its holder is a thread, or an asyncio
+ * task, whose hold is in no thread's list. Deaths: as in lock.c. Whoever takes it from the dead, or from a thread that ended or
+ * a process that left without releasing it (LOCK_ABANDONED), is told by `owner_died` until it releases it; that is private
+ * knowledge, and if the new holder dies too, the next one finds a dead holder again.
  *
- * An event is a word, 2 * (how often it was set) + (whether it is set). set() is one store of both: a waiter compares the number
- * with the one it found, so a clear() right after takes no wake away. Deaths: before that store nothing happened; after it and before
- * the wake the waiters' slices end, and each finds the word changed.
+ * An event is a word, 2 * (how often it was set) + (whether it is set). set() is one store of both: a waiter compares the
+ * number with the one it found, so a clear() right after takes no wake away. Deaths: before that store nothing happened; after
+ * it and before the wake the waiters' slices end, and each finds the word changed.
  */
 #include "sync.h"
 
@@ -76,7 +76,8 @@ void waiting_begin(waiting_t *w, handle_t *h, int64_t timeout) {
 
 void waiting_end(waiting_t *w) { segment_unpin(w->seg); }
 
-/* Whether to go on: 1, or -1 with an exception. Another thread may have closed the handle, and a signal handler may have forked. */
+/* Whether to go on: 1, or -1 with an exception. Another thread may have closed the handle, and a signal handler may have
+ * forked. */
 int waiting_open(const waiting_t *w) {
     if (UNLIKELY(process.epoch != w->epoch)) {
         PyErr_SetString(PyExc_RuntimeError, "a forked child does not go on with its parent's wait");
