@@ -98,6 +98,7 @@ def of_queue_calls(q):
     yield lambda: repr(q)
     yield lambda: q.put_many([b"q" * 500] * 60, timeout=0)
     yield lambda: q.put("large" * 60_000, timeout=0)
+    yield lambda: q.put(b"l" * (1 << 20), timeout=0)
     yield lambda: q.get_many(timeout=0)
     yield lambda: q.get_many(timeout=0.005)
     yield in_a_task(lambda: both_ways(q))
@@ -225,6 +226,7 @@ def use(x, turn):
     yield from steps[turn:] + steps[:turn]
     yield lambda: repr(pickle.loads(pickle.dumps(x)))
     yield lambda: type(x).attach(x.name).close()
+    yield end_others
     if isinstance(x, SharedQueue):
         yield from end_of_queue(x)
     yield lambda: x.hand_over()

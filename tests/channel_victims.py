@@ -39,7 +39,6 @@ def another(announce, do, dies):
             os.write(back, b".")
             signal.pause()
         finally:
-            traceback.print_exc()
             os._exit(1)
     os.close(back)
     announce(child)
@@ -61,7 +60,7 @@ def end_others():
 _MAKE = """
 ITEMS = [None, True, 5, 1 << 60, 1 << 70, 2.5, "text", "t" * 100, b"b" * 50, b"B" * 5000, "\\ud800", (1, ("two", 3.0)),
          [1, None, b"x"], {"k": 1, "l": "v"}, {1, 2}, Fraction(1, 3), np.arange(10), [np.arange(5), bytearray(b"a" * 99)],
-         np.arange(600.0)]
+         np.arange(600.0), b"\\0\\0\\0\\3" * 4]  # the last is a head, if read from its middle
 
 def takes_part(q, leases):
     def do(ready):
@@ -149,7 +148,7 @@ def awaited(make_lock):
 
 def attended(action):
     def make(announce, kw):
-        x = SharedBarrier(3, action, 0.05, **kw)
+        x = SharedBarrier(3, action, 0.01, **kw)
         def do(ready):
             ready()
             x.wait(30)

@@ -83,7 +83,7 @@ def consume(home: Path, me: int, queue: SharedQueue[Any]) -> None:
 
 
 def note(log: int, what: str, items: list[Any]) -> None:
-    """All of them or, if it is killed, none."""
+    """All of them, unless it is killed meanwhile."""
     os.write(log, "".join(f"{what} {who} {n}\n" for who, n, _ in items).encode())
 
 
@@ -95,7 +95,8 @@ def delivered(home: Path, total: int) -> tuple[list[tuple[int, int]], set[tuple[
         if not pending(home, me).exists():
             continue
         last: tuple[int, int] | None = None
-        for line in pending(home, me).read_text().splitlines():
+        whole, _, _cut_off_by_its_death = pending(home, me).read_text().rpartition("\n")
+        for line in whole.splitlines():
             what, who, n = line.split()
             if what == "got":
                 got.append((int(who), int(n)))

@@ -53,6 +53,8 @@ def alike(one: Any, other: Any) -> bool:
     """Whether two items are equal in type, order and every bit, arrays included."""
     if type(one) is type(other) is np.ndarray:
         return same_arrays(one, other)
+    if type(one) is type(other) is complex:
+        return same((one.real, one.imag), (other.real, other.imag))
     if type(one) is type(other) and isinstance(one, dict | list | tuple):
         inner, outer = parts(one), parts(other)
         return len(inner) == len(outer) and all(alike(*pair) for pair in zip(inner, outer, strict=True))

@@ -6,6 +6,8 @@ What survives is the state after those, or after one more: nothing acknowledged 
 
 from __future__ import annotations
 
+import gc
+import os
 import pickle
 import random
 import time
@@ -14,17 +16,30 @@ from itertools import cycle
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pytest
 
+import procshare
 from death_support import CHANNEL_STEPS, PROMPT, Task, in_time, patient
 from ledger import HITS, PAIRS, WRONG, Ledger
 from nursery import Nursery
-from procshare import OwnerDied, SharedEvent, SharedQueue, ShutDown, WaitTimeout, testing
+from procshare import (
+    OwnerDied,
+    SharedArray,
+    SharedCounter,
+    SharedDict,
+    SharedEvent,
+    SharedList,
+    SharedQueue,
+    ShutDown,
+    WaitTimeout,
+    testing,
+)
 from procshare.backends import native_built
 from queue_doom import ACTIONS, Job, State, doomed, states, touching
 from queue_storm import consume, delivered, pending, produce
 from queue_support import Spoiled, alike
-from scripts import until
+from scripts import entries, left_since, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -279,8 +294,6 @@ def check_touched(case: Case) -> None:
 
 def test_a_queue_lives_through_a_hundred_deaths(nursery: Nursery, ledger: Path) -> None:
     """One after the other at any steps; it has as much room as at first, and its file does not grow for ever."""
-    import os
-
     chance = random.Random(5)
     with SharedQueue[Any](capacity=1500) as queue:
         sizes: list[int] = []
@@ -464,6 +477,59 @@ def end_lease(point: str, queue: SharedQueue[Any], well: bool, leased: SharedEve
     go.wait(10)
     testing.arm(point)
     block.__exit__(*((None, None, None) if well else (KeyError, KeyError(), None)))
+
+
+# ---- shared objects that are in it ----
+
+GIVEN: dict[str, Callable[[], Any]] = {
+    "counter": lambda: SharedCounter(5),
+    "array": lambda: SharedArray(np.arange(5000)),
+    "dict": lambda: SharedDict({"n": SharedList([5])}),
+}
+HANDED = ["links.claimed", "queue.putting", "queue.put", "lock.released"]
+TAKEN = ["queue.taking", "queue.taken", "queue.applied", "lock.released", "links.dropping"]
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("point", [*HANDED, *TAKEN])
+def test_no_shared_object_is_lost_or_left_behind(point: str, kind: str, nursery: Nursery) -> None:
+    """Whoever dies while one is put or got: who gets it can use it, and what nobody has is cleared away."""
+    before = entries()
+    with SharedQueue[Any]() as queue:
+        nursery.start(give, "-" if point in TAKEN and point not in HANDED else point, queue, kind)
+        died_giving = nursery.wait()
+        if point in TAKEN and not died_giving:
+            nursery.start(take_away, point, queue)
+            nursery.wait()
+        while not queue.empty():
+            (got,) = queue.get(timeout=1)
+            assert got.kind == kind
+            assert kind != "counter" or got.increment() == 6
+            assert kind != "array" or got.array.sum() == sum(range(5000))
+            assert kind != "dict" or got["n"].value == [5]
+            got.close()
+            del got
+        gc.collect()
+    procshare.prune()
+    assert not left_since(before)
+
+
+def give(point: str, queue: SharedQueue[Any], kind: str) -> None:
+    """In a doomed process: make something, put it, and leave without a word."""
+    made = GIVEN[kind]()
+    testing.arm(point)
+    queue.put([made])
+    testing.arm("-")
+    os._exit(0)
+
+
+def take_away(point: str, queue: SharedQueue[Any]) -> None:
+    """In a doomed process: get it, and let go."""
+    testing.arm(point)
+    (got,) = queue.get(timeout=1)
+    got.close()
+    del got
+    gc.collect()
 
 
 # ---- at random moments ----

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from pathlib import Path
 from queue import Empty, Full
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from death_support import used
-from procshare import NotFound, SharedQueue, ShutDown, attach, prune
+from procshare import (
+    NotFound,
+    SharedBarrier,
+    SharedCondition,
+    SharedEvent,
+    SharedLock,
+    SharedQueue,
+    SharedRWLock,
+    SharedSemaphore,
+    ShutDown,
+    attach,
+    prune,
+)
 from procshare.backends import native_built
 from scripts import Script, entries, left_since, run, until
 from support import Child, Line, WorkerDied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [
     pytest.mark.skipif(not native_built(), reason="the compiled core is not installed"),
@@ -259,3 +276,40 @@ def take_one_and_die(_line: Line, queue: SharedQueue[int]) -> None:
     """In a child."""
     queue.get()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["queue", "lock", "rwlock", "semaphore", "robust", "event", "condition", "barrier"])
+def test_many_that_come_and_go_leave_nothing(kind: str) -> None:
+    """No file, no descriptor, no mapping, whether they were used, attached a second time, or neither."""
+    makers: dict[str, Callable[[], Any]] = {
+        "queue": SharedQueue[int],
+        "lock": SharedLock,
+        "rwlock": SharedRWLock,
+        "semaphore": SharedSemaphore,
+        "robust": lambda: SharedSemaphore(robust=True),
+        "event": SharedEvent,
+        "condition": SharedCondition,
+        "barrier": lambda: SharedBarrier(1),
+    }
+
+    def come_and_go(n: int) -> None:
+        made = makers[kind]()
+        if n % 3 == 0:
+            attach(made.name).close()
+            made.unlink()
+        if n % 2 == 0:
+            made.close()
+
+    come_and_go(0)
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd")), mappings()
+    for n in range(150):
+        come_and_go(n)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before[0] + 2  # a slab may be kept
+    assert mappings() <= before[1] + 2
+
+
+def mappings() -> int:
+    """How many of procshare's files this process has mapped."""
+    return Path("/proc/self/maps").read_text().count("procshare-")

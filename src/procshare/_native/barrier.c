@@ -409,6 +409,13 @@ static PyObject *bind(PyObject *self, PyObject *action) {
     Py_RETURN_NONE;
 }
 
+/* _bound(): the action that this process has, or None. */
+static PyObject *bound(PyObject *self, PyObject *unused) {
+    (void)unused;
+    PyObject *action = ((barrier_t *)self)->action;
+    return Py_NewRef(action ? action : Py_None);
+}
+
 /* The action may well lead back here. */
 static int traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
@@ -431,6 +438,7 @@ static PyMethodDef methods[] = {
     {"_create", create, METH_VARARGS, NULL},
     {"_action", get_action, METH_NOARGS, NULL},
     {"_bind", bind, METH_O, NULL},
+    {"_bound", bound, METH_NOARGS, NULL},
     {"wait", METHOD(wait), METH_FASTCALL | METH_KEYWORDS,
      "wait($self, timeout=None)\n--\n\nSleep until all parties are there; which of them this one is."},
     {"reset", reset, METH_NOARGS, "Make it whole and empty; who waits finds it broken."},

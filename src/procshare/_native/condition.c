@@ -87,7 +87,7 @@ static handle_t *lock_of(PyObject *self) {
 static hold_t *held(handle_t *lock, const char *call, uintptr_t *owner) {
     char name[OBJECT_NAME_ROOM];
     hold_t *hold = hold_if_any(lock);
-    if ((*owner = lock_owner_here(hold)) != 0) return hold;
+    if ((*owner = lock_owner_here(lock, hold)) != 0) return hold;
     if (PyErr_Occurred()) return NULL;
     object_name(lock->seg, lock->slot, name);
     return PyErr_Format(PyExc_RuntimeError, "%s without the lock: take %s first", call, name), NULL;
@@ -158,6 +158,7 @@ static int wait_with(sleeper_t *s) {
     if (s->waiting.epoch != process.epoch) return -1; /* a signal handler forked: this is the child, and the entry its parent's */
     bool open = s->lock->seg == s->lock_seg;
     if (open && take_again(s) < 0) open = false, ended = -1; /* interrupted again, or closed: without the lock, then */
+    if (s->waiting.epoch != process.epoch) return -1;
     bool marked = leave_table(s, ended < 0 || !open);
     if (!open && ended >= 0) return raise_closed(), -1;
     return ended < 0 ? -1 : marked;
@@ -170,6 +171,7 @@ static PyObject *wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if (parse_wait("wait()", args, nargs, kwnames, &timeout) < 0 || (s.lock = lock_of(self)) == NULL) return NULL;
     if ((s.hold = held(s.lock, "wait()", &s.owner)) == NULL) return NULL;
     seg_t *seg = h->seg;
+    if (seg == NULL) return raise_closed(); /* by another thread, while held() asked for the task */
     if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name);
     uint64_t ticket = parties_ticket(seg);
     s.state = (uint32_t)ticket << 2 | PARTY_WAITING;
@@ -197,6 +199,7 @@ static PyObject *notify_some(PyObject *self, const char *call, uint64_t n) {
     uintptr_t owner;
     handle_t *lock = lock_of(self);
     if (lock == NULL || held(lock, call, &owner) == NULL) return NULL;
+    if (((handle_t *)self)->seg == NULL) return raise_closed();
     if (n > 0) wake(((handle_t *)self)->seg, n);
     Py_RETURN_NONE;
 }

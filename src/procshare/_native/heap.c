@@ -7,6 +7,7 @@
  * which costs nothing. Popping: one store of the list head takes the extent off; a death after it loses that extent
  * until the segment is gone, and nothing else. Pushing: the extent's link is written before the one store of the
  * list head. So there is nothing to repair when the lock is taken over.
+ * A large extent is given memory behind its first page after the lock: until then nothing names it.
  */
 #include "native.h"
 
@@ -36,7 +37,7 @@ static void punch(seg_t *seg, uint64_t offset, uint64_t length) {
     fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset + PAGE), (off_t)(length - PAGE));
 }
 
-static int pop(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
+static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
     header_t *h = seg->header;
     uint64_t first = atomic_load(&h->heap_free[order]), length = (uint64_t)1 << order;
     if (first == 0) return 0;
@@ -44,7 +45,6 @@ static int pop(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
         atomic_store(&h->heap_free[order], 0);
         return 0;
     }
-    if (order >= HEAP_PUNCHED && segment_reserve(seg, first, backed) < 0) return punch(seg, first, length), -1;
     uint64_t next;
     memcpy(&next, segment_at(seg, first, length), sizeof next);
     atomic_store(&h->heap_free[order], next);
@@ -53,7 +53,8 @@ static int pop(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
     return 1;
 }
 
-static int extend(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset) {
+static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
+    uint64_t backed = order >= HEAP_PUNCHED ? PAGE : (uint64_t)1 << order; /* the first page is there in any case, for the list's link */
     uint64_t length = (uint64_t)1 << order, end = atomic_load(&seg->header->heap_end);
     struct stat st;
     if (end < seg->size) end = seg->size;
@@ -63,11 +64,11 @@ static int extend(seg_t *seg, unsigned order, uint64_t backed, uint64_t *offset)
     }
     uint64_t start = (end + length - 1) & ~(length - 1);
     FAULT(segment_reserving);
-    if (backed < length && ftruncate(seg->fd, (off_t)(start + length)) < 0) {
+    if (backed < length && (uint64_t)st.st_size < start + length && ftruncate(seg->fd, (off_t)(start + length)) < 0) {
         if (errno != EFBIG && errno != ENOSPC && errno != ENOMEM) return raise_os(errno, seg->name), -1;
         return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
     }
-    if (segment_reserve(seg, start, backed) < 0) return punch(seg, start, length), -1;
+    if (segment_reserve(seg, start, backed) < 0) return -1;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);
     *offset = start;
@@ -85,23 +86,42 @@ int heap_alloc(seg_t *seg, uint64_t need, bool whole, uint64_t *offset, unsigned
     int64_t patience = lock_quiet ? QUIET_NS : -1; /* in a quiet wait no signal is looked at */
     if (lock_word_acquire(seg, &seg->header->heap_lock, patience, NULL) < 0) return -1;
     seg->heap_busy = true;
-    uint64_t backed = whole || *order < HEAP_PUNCHED ? (uint64_t)1 << *order : (need + PAGE - 1) / PAGE * PAGE;
-    int got = pop(seg, *order, backed, offset);
-    if (got == 0) got = extend(seg, *order, backed, offset);
+    int got = pop(seg, *order, offset);
+    if (got == 0) got = extend(seg, *order, offset);
     seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
-    return got < 0 ? -1 : 0;
+    if (got < 0 || *order < HEAP_PUNCHED) return got < 0 ? -1 : 0;
+    /* A large one is given its memory after the lock, which others want for less. */
+    uint64_t backed = whole ? (uint64_t)1 << *order : (need + PAGE - 1) / PAGE * PAGE;
+    if (segment_reserve(seg, *offset, backed) == 0) return 0;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    heap_free(seg, *offset, *order);
+    PyErr_Restore(type, value, traceback);
+    return -1;
 }
 
-/* Give an extent back. It is called when a value is published already, so it can neither wait nor fail: where the heap
- * lock is not to be had at once, the extent is lost until the segment is gone. */
+/* A large extent is worth a wait, in which nothing else happens. */
+static bool soon(seg_t *seg, unsigned order) {
+    if (order < HEAP_PUNCHED) return false;
+    lock_quiet++;
+    int got = lock_word_take(seg, &seg->header->heap_lock, QUIET_NS / 10);
+    lock_quiet--;
+    if (got < 0) PyErr_Clear();
+    return got == 0 || got == 1;
+}
+
+/* Give an extent back. It is called when a value is published already, so it can neither wait long nor fail: where the heap
+ * lock is not to be had soon, the extent is lost until the segment is gone. */
 void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (order < SMALLEST || order >= HEAP_CLASSES || !plausible(seg, offset, order)) return;
     if (order >= HEAP_PUNCHED) punch(seg, offset, (uint64_t)1 << order);
-    if (!lock_word_try(seg, &seg->header->heap_lock)) return;
+    if (!lock_word_try(seg, &seg->header->heap_lock) && !soon(seg, order)) return;
+    seg->heap_busy = true;
     uint64_t next = atomic_load(&seg->header->heap_free[order]);
     memcpy(segment_at(seg, offset, (uint64_t)1 << order), &next, sizeof next);
     FAULT(heap_pushing);
     atomic_store(&seg->header->heap_free[order], offset);
+    seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
 }

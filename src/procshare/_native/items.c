@@ -40,7 +40,7 @@ int item_place(seg_t *seg, const item_t *item, uint64_t *word) {
         Py_DECREF(names);
     }
     if (offset == 0) return -1;
-    if (item->links != NULL) links_claim(seg, item->links); /* before anything names the record */
+    if (item->links != NULL) links_claim(seg, item->links, NULL); /* before anything names the record */
     if (item->links != NULL) put(&current(seg)->linked, get(&current(seg)->linked) + 1);
     *word = tagged_at(offset);
     return 0;

@@ -121,7 +121,7 @@ static int64_t find_free(seg_t *seg) {
 static char *make_room(seg_t *seg, lease_t *lease, uint64_t length) {
     uint64_t extent = relaxed(&lease->extent), offset = extent >> 6;
     unsigned order = extent & 63;
-    if (extent == 0 || order > 44 || 1ull << order < length) {
+    if (extent == 0 || order >= HEAP_PUNCHED || 1ull << order < length) { /* of a larger one not all may have memory */
         if (extent != 0) {
             store(&lease->extent, 0);
             heap_free(seg, offset, order);
@@ -179,7 +179,8 @@ static int lease_from_ring(seg_t *seg, leased_t *out) {
 static int take(seg_t *seg, bool look, void *arg) {
     leased_t *out = arg;
     int got;
-    if (ring_lock_takes(seg, 0) < 0) return -1;
+    int locked = ring_lock_takes(seg, seg->queue->patience);
+    if (locked != 0) return locked < 0 ? -1 : 0;
     if (lease_next_back(seg, look, &out->index)) {
         got = lease_fetch(seg, out->index, &out->fetched) < 0 ? -1 : 1;
         if (got == 1) {
@@ -230,7 +231,14 @@ static int end(seg_t *seg, uint32_t token, uint32_t i, bool done) {
  * front. 0, or -1 with an exception. */
 int lease_put_back(seg_t *seg, const char *records, uint64_t length, uint64_t ticket, uint64_t skip) {
     int back = 0, failed = 0;
-    if (lease_ready(seg) < 0 || ring_lock_takes(seg, -1) < 0) return -1;
+    PyObject *interrupted = NULL, *value_of = NULL, *traceback_of = NULL;
+    if (lease_ready(seg) < 0) return -1;
+    while (ring_lock_takes(seg, -1) != 0) { /* Ctrl-C, and they must go back all the same */
+        if (interrupted != NULL) return Py_DECREF(interrupted), -1;
+        PyErr_Fetch(&interrupted, &value_of, &traceback_of);
+        Py_XDECREF(value_of);
+        Py_XDECREF(traceback_of);
+    }
     for (uint64_t at = 0; at < length && !failed; ticket++) {
         uint64_t head, value, size;
         memcpy(&head, records + at, 8);
@@ -256,6 +264,8 @@ int lease_put_back(seg_t *seg, const char *records, uint64_t length, uint64_t ti
     }
     ring_unlock_takes(seg);
     if (back > 0) signal_some(&queue_of(seg)->items, back);
+    if (interrupted != NULL && !failed) PyErr_SetNone(interrupted), failed = -1;
+    Py_XDECREF(interrupted);
     return failed;
 }
 
@@ -281,7 +291,8 @@ int leases_drop(seg_t *seg) {
 typedef struct {
     PyObject_HEAD
     handle_t *queue;
-    seg_t *seg; /* while it is entered */
+    seg_t *seg; /* while it is held */
+    bool busy;  /* entered, also while it waits */
     int64_t timeout;
     uint32_t index, token, epoch;
 } lease_object_t;
@@ -299,6 +310,7 @@ static int leave(lease_object_t *self, bool done) {
     seg_t *seg = self->seg;
     self->seg = NULL;
     if (seg == NULL) return 0;
+    self->busy = false;
     int ended = self->epoch == process.epoch ? end(seg, self->token, self->index, done) : 0;
     if (ended < 0) { /* Ctrl-C while waiting for the lock: the item must not stay with us for that */
         PyObject *type, *value, *traceback;
@@ -314,14 +326,16 @@ static PyObject *enter(PyObject *op, PyObject *unused) {
     (void)unused;
     lease_object_t *self = (lease_object_t *)op;
     leased_t leased = {.first = false};
-    if (self->seg != NULL) {
+    if (self->busy) {
         PyErr_SetString(PyExc_RuntimeError, "this lease was entered already; ask the queue for another one");
         return NULL;
     }
     seg_t *seg = self->queue->seg;
     if (seg == NULL) return raise_closed();
     segment_pin(seg); /* for as long as the block lasts */
+    self->busy = true;
     if (lease_ready(seg) < 0 || queue_wait_items(self->queue, take, &leased, self->timeout) < 0) {
+        self->busy = false;
         segment_unpin(seg);
         return NULL;
     }
@@ -333,9 +347,10 @@ static PyObject *enter(PyObject *op, PyObject *unused) {
     if (leased.first) signal_some(&queue_of(seg)->items, INT32_MAX); /* from now on they must look often whether we live */
     PyObject *item = fetched_decode(seg, &leased.fetched, false);
     if (item != NULL) return item;
-    PyObject *type, *value, *traceback; /* what cannot be decoded would come back for ever */
+    PyObject *type, *value, *traceback; /* what cannot be decoded would come back for ever; Ctrl-C is no reason to drop it */
     PyErr_Fetch(&type, &value, &traceback);
-    if (leave(self, true) < 0) PyErr_Clear();
+    bool spoiled = PyErr_GivenExceptionMatches(type, PyExc_Exception) && !PyErr_GivenExceptionMatches(type, PyExc_MemoryError);
+    if (leave(self, spoiled) < 0) PyErr_Clear();
     PyErr_Restore(type, value, traceback);
     return NULL;
 }
@@ -350,7 +365,14 @@ static void dealloc(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     PyObject *error, *value, *traceback;
     PyErr_Fetch(&error, &value, &traceback);
-    if (leave(self, false) < 0) PyErr_Clear();
+    seg_t *seg = self->seg;
+    if (seg != NULL) segment_ref(seg);
+    if (leave(self, false) < 0) { /* collected in the middle of a call on the queue: it comes back without the lock */
+        PyErr_Clear();
+        uint64_t held = held_by(self->token);
+        atomic_compare_exchange_strong(&lease_at(seg, self->index)->state, &held, LEASE_BACK);
+    }
+    if (seg != NULL) segment_unref(seg);
     PyErr_Restore(error, value, traceback);
     Py_XDECREF((PyObject *)self->queue);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);

@@ -164,26 +164,27 @@ static void untrack(seg_t *child) {
     if (keeps_others(child->kind)) links_untrack(child);
 }
 
-static void claim(seg_t *seg, handle_t *h) {
+/* Whether it was claimed by this call. */
+static bool claim(seg_t *seg, handle_t *h) {
     seg_t *child = h->seg;
     uint64_t none = 0;
-    if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return;
-    if (keeps_others(child->kind) && kept_by(seg, child)) return;
+    if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return false;
+    if (keeps_others(child->kind) && kept_by(seg, child)) return false;
     _Atomic uint64_t *word = segment_claim(child, h->index);
     if (!atomic_compare_exchange_strong(word, &none, seg->header->id)) {
-        if (none == ~seg->header->id) atomic_compare_exchange_strong(word, &none, seg->header->id); /* it was about to be dropped */
-        return;
+        return none == ~seg->header->id && atomic_compare_exchange_strong(word, &none, seg->header->id); /* it was about to be dropped */
     }
     FAULT(links_claimed);
     if (keeps_others(child->kind) && kept_by(seg, child)) { /* it claimed us meanwhile */
         atomic_store(word, 0);
-        return;
+        return false;
     }
     atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
     segment_ref(child);
     if (atomic_load(&child->header->tracker) != atomic_load(&seg->header->tracker)) untrack(child);
     if (h->index == 0) segment_give_up(child);
     segment_unref(child);
+    return true;
 }
 
 /* The names of what the handles lead to, as a record has them; NULL with an exception. */
@@ -214,9 +215,14 @@ PyObject *links_names(PyObject *handles) {
 /* Whether it has, or had, handles in its values. */
 bool container_keeps(const seg_t *seg) { return get(&current(seg)->linked) > 0; }
 
-/* Claim what the handles lead to, as far as nobody else has. */
-void links_claim(seg_t *seg, PyObject *handles) {
-    for (Py_ssize_t i = 0; i < PyList_Size(handles); i++) claim(seg, (handle_t *)PyList_GetItem(handles, i));
+/* Claim what the handles lead to, as far as nobody else has; those are added to *claimed*, if it is a list. 0, or -1 with an
+ * exception. */
+int links_claim(seg_t *seg, PyObject *handles, PyObject *claimed) {
+    for (Py_ssize_t i = 0; i < PyList_Size(handles); i++) {
+        PyObject *handle = PyList_GetItem(handles, i);
+        if (claim(seg, (handle_t *)handle) && claimed != NULL && PyList_Append(claimed, handle) < 0) return -1;
+    }
+    return 0;
 }
 
 /* ---- letting go ---- */
@@ -414,6 +420,23 @@ void links_pass_on(seg_t *seg, const char *body, uint64_t length) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     each_name(body, length, pass_on, &dropping);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
+/* The same for what was claimed for an item that was not put in the end. */
+void links_disown(seg_t *seg, PyObject *claimed) {
+    dropping_t dropping = {seg->header->id, true};
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (Py_ssize_t i = 0; i < PyList_Size(claimed); i++) {
+        handle_t *h = (handle_t *)PyList_GetItem(claimed, i);
+        char name[OBJECT_NAME_ROOM];
+        if (h->seg == NULL) continue; /* closed meanwhile: it stays claimed until the queue is gone */
+        if (h->index == 0) snprintf(name, sizeof name, "%s", h->seg->name);
+        else object_name(h->seg, h->slot, name);
+        pass_on(name, &dropping);
+    }
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }

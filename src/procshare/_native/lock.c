@@ -130,6 +130,16 @@ int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout
     return take_slowly(seg, word, timeout, slot, lock_quiet ? LOCK_DEAF : 0, NULL);
 }
 
+/* Take a lock word, but give up without an exception after *timeout*: 0, 1 from a dead owner, 2 it was not to be had, -1 exception. */
+int lock_word_take(seg_t *seg, _Atomic uint32_t *word, int64_t timeout) {
+    uint32_t free = 0;
+    int got = 0;
+    if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)))
+        got = take_slowly(seg, word, timeout, NULL, LOCK_QUIET | (lock_quiet ? LOCK_DEAF : 0), NULL);
+    if (got == 0 || got == 1) FAULT(lock_acquired);
+    return got;
+}
+
 void lock_word_release(_Atomic uint32_t *word) {
     FAULT(lock_releasing);
     uint32_t was = atomic_exchange(word, 0);

@@ -221,6 +221,7 @@ bool holder_alive(seg_t *seg, const _Atomic uint32_t *word, uint32_t seen, const
 void hold_begin(hold_t *hold, uintptr_t owner, bool from_dead);
 void hold_end(hold_t *hold);
 void lock_release(hold_t *hold, bool changed);
+int lock_word_take(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns);
 void lock_word_release(_Atomic uint32_t *word);
 void lock_abandon(hold_t *hold);
 void lock_after_fork(void);
@@ -321,7 +322,11 @@ static inline void signal_some(_Atomic uint32_t *word, int count) {
     if (UNLIKELY(atomic_load(word) & 1)) signal_slowly(word, count);
 }
 
-static inline uint32_t signal_watch(_Atomic uint32_t *word) { return atomic_fetch_or(word, 1) | 1; }
+static inline uint32_t signal_watch(_Atomic uint32_t *word) {
+    uint32_t token = atomic_fetch_or(word, 1) | 1;
+    atomic_thread_fence(memory_order_seq_cst); /* what is looked at now is not older than the bit */
+    return token;
+}
 
 /* codec.c */
 int code_encode(uint8_t code, PyObject *obj, int64_t *bits);

@@ -106,6 +106,7 @@ int64_t plain_encode(PyObject *obj, char *room, uint64_t size) {
 
 typedef struct {
     const char *at, *end;
+    uint64_t items; /* that may still be announced: each is a byte at least */
 } in_t;
 
 static bool take(in_t *in, void *to, uint64_t n) {
@@ -119,7 +120,8 @@ static PyObject *read_object(in_t *in, int depth);
 
 /* A tuple or a list of *n* items. */
 static PyObject *read_items(in_t *in, bool tuple, uint32_t n, int depth) {
-    if (depth > DEEPEST || n > (uint64_t)(in->end - in->at)) return NULL; /* an item is a byte at least */
+    if (depth > DEEPEST || n > in->items) return NULL;
+    in->items -= n;
     PyObject *out = tuple ? PyTuple_New((Py_ssize_t)n) : PyList_New((Py_ssize_t)n);
     for (uint32_t i = 0; out != NULL && i < n; i++) {
         PyObject *item = read_object(in, depth + 1);
@@ -166,7 +168,7 @@ static PyObject *read_object(in_t *in, int depth) {
 
 /* A fresh object; NULL, with or without an exception. */
 PyObject *plain_decode(const char *bytes, uint64_t length) {
-    in_t in = {bytes, bytes + length};
+    in_t in = {bytes, bytes + length, length};
     return read_object(&in, 0);
 }
 
@@ -314,6 +316,7 @@ void parcel_clear(seg_t *seg, parcel_t *parcel) {
     parcel->view_count = 0;
     Py_CLEAR(parcel->owner);
     Py_CLEAR(parcel->links);
+    Py_CLEAR(parcel->claimed);
     if (parcel->large != 0) heap_free(seg, parcel->large >> 6, parcel->large & 63);
     parcel->large = 0;
 }
@@ -383,6 +386,7 @@ static int drop_buffers(fetched_t *out) {
 int fetch(source_t source, uint8_t tag, uint64_t length, fetched_t *out) {
     out->tag = tag;
     out->bytes = NULL;
+    out->large = 0;
     out->buffers = NULL;
     out->buffer_count = 0;
     uint64_t front = length, skip = 0;

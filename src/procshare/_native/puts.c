@@ -8,14 +8,15 @@
 /* What was claimed for items that were not put in the end belongs to whoever has it. */
 static void disown(seg_t *seg, parcel_t *parcels, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        if (parcels[i].links != NULL) links_pass_on(seg, parcels[i].data, parcels[i].data_length);
+        if (parcels[i].claimed != NULL) links_disown(seg, parcels[i].claimed);
 }
 
 static int claim(seg_t *seg, parcel_t *parcels, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         if (LIKELY(parcels[i].links == NULL)) continue;
         if (segment_name(seg) < 0) return -1; /* a sweep looks for who claimed it */
-        links_claim(seg, parcels[i].links);
+        if (parcels[i].claimed == NULL && (parcels[i].claimed = PyList_New(0)) == NULL) return -1;
+        if (links_claim(seg, parcels[i].links, parcels[i].claimed) < 0) return -1;
     }
     return 0;
 }
@@ -40,7 +41,7 @@ static int put_all(handle_t *h, parcel_t *parcels, int64_t count, int64_t ns, bo
     for (int64_t i = 0; i < count && !failed; i++) failed = queue_enlarge(seg, &parcels[i]);
     if (!failed) failed = claim(seg, parcels, count);
     while (!failed && done < count) {
-        int64_t put = ring_put(seg, parcels + done, count - done, ns);
+        int64_t put = ring_put(seg, parcels + done, count - done, queue_left(&w));
         if (put < 0) failed = -1;
         else if (put > 0) w.spun = w.armed = false;
         done += put > 0 ? put : 0;
@@ -48,6 +49,7 @@ static int put_all(handle_t *h, parcel_t *parcels, int64_t count, int64_t ns, bo
         if (put == 0 && (failed = queue_wait_step(h, &w, &q->take_commits, &q->space)) < 0 && !PyErr_Occurred()) raise_full(done, many ? count : ALONE);
     }
     if (UNLIKELY(failed)) {
+        if (w.slice != 0) signal_some(&q->space, 1); /* we may have been woken for it */
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         disown(seg, parcels + done, count - done);
@@ -84,13 +86,14 @@ PyObject *queue_put_nowait(PyObject *self, PyObject *obj) { return put_one(self,
 typedef struct {
     parcel_t parcel;
     handle_t *queue;
+    bool put;
 } packed_t;
 
 static void packed_free(PyObject *capsule) {
     packed_t *packed = PyCapsule_GetPointer(capsule, NULL);
     seg_t *seg = packed->queue->seg;
     if (seg == NULL) packed->parcel.large = 0; /* it went with the queue, or will */
-    else if (packed->parcel.links != NULL) disown(seg, &packed->parcel, 1);
+    else disown(seg, &packed->parcel, 1);
     parcel_clear(seg, &packed->parcel);
     Py_DECREF((PyObject *)packed->queue);
     free(packed);
@@ -105,6 +108,7 @@ PyObject *queue_encode(PyObject *self, PyObject *obj) {
         return NULL;
     }
     packed->queue = (handle_t *)Py_NewRef(self);
+    packed->put = false;
     PyObject *capsule = PyCapsule_New(packed, NULL, packed_free);
     if (capsule != NULL) return capsule;
     parcel_clear(NULL, &packed->parcel);
@@ -117,6 +121,7 @@ PyObject *queue_encode(PyObject *self, PyObject *obj) {
 PyObject *queue_put_encoded(PyObject *self, PyObject *capsule) {
     packed_t *packed = PyCapsule_GetPointer(capsule, NULL);
     if (packed == NULL) return NULL;
+    if (packed->put) return PyErr_Format(PyExc_ValueError, "it was put already");
     if ((PyObject *)packed->queue != self) return PyErr_Format(PyExc_ValueError, "it was encoded for another queue");
     seg_t *seg = packed->queue->seg;
     if (seg == NULL) return raise_closed();
@@ -124,7 +129,8 @@ PyObject *queue_put_encoded(PyObject *self, PyObject *capsule) {
     int64_t put = packed->parcel.large == 0 ? queue_enlarge(seg, &packed->parcel) : 0;
     if (put == 0) put = claim(seg, &packed->parcel, 1);
     if (put == 0) put = ring_put(seg, &packed->parcel, 1, 0);
-    if (put > 0) Py_CLEAR(packed->parcel.links); /* they are the queue's */
+    packed->put = put > 0;
+    if (put > 0) Py_CLEAR(packed->parcel.claimed); /* that is the queue's */
     segment_unpin(seg);
     return put < 0 ? NULL : PyBool_FromLong((long)put);
 }

@@ -48,7 +48,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
 
 /* ---- looking ---- */
 
-static int64_t size_now(seg_t *seg) {
+static int64_t size_pinned(seg_t *seg) {
     if (UNLIKELY(atomic_load(&queue_of(seg)->take_lock) != 0) && queue_finish_dead(seg) < 0) return -1;
     if (UNLIKELY(atomic_load(&queue_of(seg)->shut) & SHUT_AT_ONCE) && queue_drop_all(seg) < 0) return -1;
     take_books_t takes = ring_takes(seg); /* first: so it is never more than what was put */
@@ -56,28 +56,34 @@ static int64_t size_now(seg_t *seg) {
     return (int64_t)(UNLIKELY(atomic_load(&queue_of(seg)->leases) > 0) ? n + lease_backs(seg) : n);
 }
 
+/* How many items there are; -1 with an exception. *maxsize*, if any: how many there may be. */
+static int64_t size_now(handle_t *h, uint64_t *maxsize) {
+    seg_t *seg = h->seg;
+    if (seg == NULL) return raise_closed(), -1;
+    segment_pin(seg);
+    int64_t size = size_pinned(seg);
+    if (maxsize != NULL) *maxsize = seg->queue->maxsize;
+    segment_unpin(seg);
+    return size >= 0 || PyErr_Occurred() ? size : 0;
+}
+
 static PyObject *method_qsize(PyObject *self, PyObject *unused) {
     (void)unused;
-    seg_t *seg = ((handle_t *)self)->seg;
-    if (seg == NULL) return raise_closed();
-    int64_t size = size_now(seg);
-    return size < 0 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(size < 0 ? 0 : size);
+    int64_t size = size_now((handle_t *)self, NULL);
+    return size < 0 ? NULL : PyLong_FromLongLong(size);
 }
 
 static PyObject *method_empty(PyObject *self, PyObject *unused) {
     (void)unused;
-    seg_t *seg = ((handle_t *)self)->seg;
-    if (seg == NULL) return raise_closed();
-    int64_t size = size_now(seg);
-    return PyErr_Occurred() ? NULL : PyBool_FromLong(size <= 0);
+    int64_t size = size_now((handle_t *)self, NULL);
+    return size < 0 ? NULL : PyBool_FromLong(size == 0);
 }
 
 static PyObject *method_full(PyObject *self, PyObject *unused) {
     (void)unused;
-    seg_t *seg = ((handle_t *)self)->seg;
-    if (seg == NULL) return raise_closed();
-    int64_t size = seg->queue->maxsize > 0 ? size_now(seg) : 0;
-    return PyErr_Occurred() ? NULL : PyBool_FromLong(seg->queue->maxsize > 0 && size >= (int64_t)seg->queue->maxsize);
+    uint64_t maxsize = 0;
+    int64_t size = size_now((handle_t *)self, &maxsize);
+    return size < 0 ? NULL : PyBool_FromLong(maxsize > 0 && (uint64_t)size >= maxsize);
 }
 
 static PyObject *get_maxsize(PyObject *self, void *unused) {

@@ -16,7 +16,7 @@ typedef struct {
     uint64_t data_length;
     Py_buffer *views;
     Py_ssize_t view_count;
-    PyObject *owner, *links; /* what keeps *data*; the handles in the item */
+    PyObject *owner, *links, *claimed; /* what keeps *data*; the handles in the item; those that were claimed for it */
     uint64_t large;          /* where a body lies that has an extent of its own: offset << 6 | order; 0: none */
     char room[PARCEL_ROOM];
 } parcel_t;
@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
     uint8_t tag;
     uint64_t length, ticket; /* length: of what is in *bytes* or *room*; ticket: the how-manieth item it is */
+    uint64_t large; /* the extent that it had to itself; 0: none */
     PyObject *bytes, **buffers; /* buffers: bytearrays, no list, since making one may run the garbage collector */
     uint64_t buffer_count;
     char room[SHORT];
@@ -67,6 +68,7 @@ typedef struct queue_view {
     uintptr_t putting, taking; /* the thread of ours that has the lock; 0: none */
     uint32_t token;       /* whose debts were told from its seat's former occupant's */
     bool leases_ready;    /* there is memory behind them */
+    int64_t patience; /* how long who takes next waits for the lock */
     luck_t luck;
     int64_t looked;       /* when the holders of leases were last looked at */
 } queue_view_t;
@@ -75,7 +77,7 @@ static inline queue_t *queue_of(const seg_t *seg) { return (queue_t *)(seg->base
 
 static inline uint64_t record_size(uint64_t head) { return record_room(head & 0xffffffffffffffull); }
 
-#define BUSY_NS 100000000LL /* a call that waits for no item still waits this long for a lock, which is held for microseconds */
+#define BUSY_NS 50000000LL /* a call that waits for no item still waits this long for a lock, which is held for microseconds */
 
 int ring_lock_puts(seg_t *seg, int64_t ns);
 int ring_lock_takes(seg_t *seg, int64_t ns);
@@ -120,13 +122,14 @@ typedef struct {
 } wait_t;
 
 int queue_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *const names[], int most, PyObject **out);
+int64_t queue_left(const wait_t *w);
 int queue_patience(PyObject *block, PyObject *timeout, int64_t *ns);
 int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _Atomic uint32_t *word);
 int queue_wait_items(handle_t *h, int (*take)(seg_t *seg, bool look, void *arg), void *arg, int64_t ns);
 bool ring_empty(seg_t *seg);
 int queue_finish_dead(seg_t *seg);
 int queue_drop_all(seg_t *seg);
-void queue_signal_space(seg_t *seg);
+void queue_signal_space(seg_t *seg, uint64_t count);
 
 /* ---- puts.c, takes.c, tasks.c: methods ---- */
 PyObject *queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);

@@ -74,6 +74,7 @@ take_books_t ring_takes(seg_t *seg) {
 void ring_commit_puts(seg_t *seg, const put_books_t *books) {
     queue_t *q = queue_of(seg);
     uint64_t commits = relaxed(&q->put_commits) + 1;
+    atomic_thread_fence(memory_order_release); /* after the last commit, if that was under this same lock */
     puts_t *p = &q->puts[commits & 1];
     store(&p->head, books->head);
     store(&p->in, books->in);
@@ -94,6 +95,7 @@ bool ring_count_done(seg_t *seg, take_books_t *books) {
 /* What the commit that is being prepared also writes: *value* at *place* of the file. */
 void ring_also(seg_t *seg, int which, uint64_t place, uint64_t value) {
     queue_t *q = queue_of(seg);
+    atomic_thread_fence(memory_order_release); /* after the last commit, if that was under this same lock */
     takes_t *t = &q->takes[(relaxed(&q->take_commits) + 1) & 1];
     store(&t->also[which].place, place);
     store(&t->also[which].value, value);
@@ -135,9 +137,11 @@ static int again(seg_t *seg) {
     return -1;
 }
 
+/* 0; 1 it was not to be had in time, or in BUSY_NS if that is longer; -1 an exception. Likewise ring_lock_takes(). */
 int ring_lock_puts(seg_t *seg, int64_t ns) {
     if (UNLIKELY(seg->queue->putting == this_thread())) return again(seg);
-    if (UNLIKELY(lock_word_acquire(seg, &queue_of(seg)->put_lock, ns >= 0 && ns < BUSY_NS ? BUSY_NS : ns, NULL) < 0)) return -1;
+    int got = lock_word_take(seg, &queue_of(seg)->put_lock, ns >= 0 && ns < BUSY_NS ? BUSY_NS : ns);
+    if (UNLIKELY(got < 0 || got == 2)) return got < 0 ? -1 : 1;
     seg->queue->putting = this_thread();
     lock_quiet++;
     return 0;
@@ -158,8 +162,8 @@ static void sit_down(seg_t *seg) {
 
 int ring_lock_takes(seg_t *seg, int64_t ns) {
     if (UNLIKELY(seg->queue->taking == this_thread())) return again(seg);
-    int got = lock_word_acquire(seg, &queue_of(seg)->take_lock, ns >= 0 && ns < BUSY_NS ? BUSY_NS : ns, NULL);
-    if (UNLIKELY(got < 0)) return -1;
+    int got = lock_word_take(seg, &queue_of(seg)->take_lock, ns >= 0 && ns < BUSY_NS ? BUSY_NS : ns);
+    if (UNLIKELY(got < 0 || got == 2)) return got < 0 ? -1 : 1;
     seg->queue->taking = this_thread();
     lock_quiet++;
     if (UNLIKELY(got == 1)) do_also(seg);
@@ -194,7 +198,9 @@ uint64_t ring_owe(seg_t *seg, int32_t more, uint64_t *value) {
     uint64_t place = OWED_OFFSET + (uint64_t)(unsigned)seg->seat * 8, generation = seg->token & LOCK_GENERATION;
     uint64_t now = atomic_load((_Atomic uint64_t *)(void *)(seg->base + place));
     int32_t count = now >> 32 == generation ? (int32_t)(uint32_t)now : 0;
-    *value = generation << 32 | (uint32_t)(count + more);
+    int64_t sum = (int64_t)count + more; /* who never says that anything is done owes no more than this */
+    sum = sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum;
+    *value = generation << 32 | (uint32_t)(int32_t)sum;
     return place;
 }
 
@@ -234,19 +240,22 @@ static void move(const char *from, uint64_t size, char *to, uint64_t new_size, u
     }
 }
 
-/* Holding put_lock: a ring that has room for *need* bytes and for all that is between tail and *head*: 0, or -1 with an exception. */
+/* Holding put_lock: a ring that has room for *need* bytes and for all that is between tail and *head*: 0, 1 not now,
+ * -1 with an exception. */
 static int grow(seg_t *seg, uint64_t head, uint64_t need) {
     queue_t *q = queue_of(seg);
     queue_view_t *view = seg->queue;
     uint64_t offset, used = head - ring_takes(seg).tail;
     unsigned order = FIRST_ORDER;
+    if (used > view->size || need > 1ull << LAST_ORDER) return queue_corrupt(seg), -1;
     while (order < LAST_ORDER && 1ull << order < used + need) order++;
     if (1ull << order <= view->size) return 0; /* some was taken meanwhile */
     if (heap_alloc(seg, 1ull << order, true, &offset, &order) < 0) return -1;
     char *at = segment_at(seg, offset, 1ull << order);
     if (at == NULL) return queue_corrupt(seg), -1;
     FAULT(queue_growing);
-    if (ring_lock_takes(seg, 10 * BUSY_NS) < 0) return heap_free(seg, offset, order), -1;
+    int locked = ring_lock_takes(seg, 10 * BUSY_NS);
+    if (locked != 0) return heap_free(seg, offset, order), locked;
     uint64_t tail = ring_takes(seg).tail, growths = relaxed(&q->growths), old = relaxed(&q->ring[growths & 1]);
     int done = ring_map(seg);
     if (done == 0 && head - tail > view->size) done = (queue_corrupt(seg), -1);
@@ -265,12 +274,21 @@ static int grow(seg_t *seg, uint64_t head, uint64_t need) {
     return done;
 }
 
+/* Only if it is free: there is nothing to wait for. */
+static bool try_lock(seg_t *seg, _Atomic uint32_t *word, uintptr_t *holder) {
+    uint32_t free = 0;
+    if (seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)) return false;
+    *holder = this_thread();
+    lock_quiet++;
+    return true;
+}
+
 /* An idle and empty ring that once had to be large goes back to where it began, so that its memory is free. */
 void ring_shrink(seg_t *seg) {
     queue_t *q = queue_of(seg);
     uint64_t old = 0;
-    if (seg->queue->size < LARGE_RING || ring_lock_puts(seg, 0) < 0) return PyErr_Clear();
-    if (ring_lock_takes(seg, 0) == 0) {
+    if (seg->queue->size < LARGE_RING || !try_lock(seg, &q->put_lock, &seg->queue->putting)) return;
+    if (try_lock(seg, &q->take_lock, &seg->queue->taking)) {
         uint64_t growths = relaxed(&q->growths);
         if (ring_puts(seg).head == ring_takes(seg).tail && (relaxed(&q->ring[growths & 1]) & 63) > FIRST_ORDER) {
             old = relaxed(&q->ring[growths & 1]);
@@ -283,7 +301,6 @@ void ring_shrink(seg_t *seg) {
     }
     ring_unlock_puts(seg);
     if (old != 0) heap_free(seg, old >> 6, old & 63);
-    PyErr_Clear();
 }
 
 /* ---- putting ---- */
@@ -291,24 +308,30 @@ void ring_shrink(seg_t *seg) {
 /* How much of the capacity an item takes. */
 static uint64_t weight(const parcel_t *p) { return record_size(p->head) + (p->large ? p->length : 0); }
 
-static bool fits(seg_t *seg, const put_books_t *b, const parcel_t *p) {
+static bool fits(seg_t *seg, const put_books_t *b, const parcel_t *p, uint64_t back) {
     const queue_view_t *view = seg->queue;
     const take_books_t *t = &view->takes;
     uint64_t used = (b->head - t->tail) + (b->large - t->large);
-    if (view->maxsize > 0) {
-        uint64_t back = UNLIKELY(atomic_load(&queue_of(seg)->leases) > 0) ? lease_backs(seg) : 0;
-        if (b->in - t->out + back >= view->maxsize) return false;
-    }
-    return used == 0 || used + weight(p) <= view->capacity; /* what is larger than the capacity goes alone */
+    if (view->maxsize > 0 && b->in - t->out + back >= view->maxsize) return false;
+    /* What is larger than the capacity goes alone. */
+    return used == 0 || (used <= view->capacity && weight(p) <= view->capacity - used);
 }
 
-/* Write a record behind the books' head: 0, or -1 with an exception. */
+/* Whether a ring of which so much is used, as far as we know, cannot have *need* bytes more. A damaged tail may be anywhere. */
+static bool no_room(const queue_view_t *view, uint64_t head, uint64_t need) {
+    uint64_t used = head - view->takes.tail;
+    return used > view->size || need > view->size - used;
+}
+
+/* Write a record behind the books' head: 0, 1 there is no room for now, -1 with an exception. */
 static int write_record(seg_t *seg, put_books_t *b, const parcel_t *p) {
     queue_view_t *view = seg->queue;
     uint64_t need = record_size(p->head);
-    if (UNLIKELY(b->head - view->takes.tail + need > view->size)) {
-        if (b->head - ring_takes(seg).tail > view->size) return queue_corrupt(seg), -1;
-        if (b->head - view->takes.tail + need > view->size && grow(seg, b->head, need) < 0) return -1;
+    if (UNLIKELY(no_room(view, b->head, need))) {
+        ring_takes(seg);
+        int grown = no_room(view, b->head, need) ? grow(seg, b->head, need) : 0;
+        if (grown != 0) return grown;
+        if (no_room(view, b->head, need)) return queue_corrupt(seg), -1;
     }
     uint64_t at = b->head & (view->size - 1);
     memcpy(view->ring + at, &p->head, 8);
@@ -328,8 +351,10 @@ static int write_record(seg_t *seg, put_books_t *b, const parcel_t *p) {
 int64_t ring_put(seg_t *seg, parcel_t *parcels, int64_t count, int64_t ns) {
     queue_t *q = queue_of(seg);
     int64_t done = 0, links = 0;
-    if (ring_lock_puts(seg, ns) < 0) return -1;
+    int locked = ring_lock_puts(seg, ns);
+    if (UNLIKELY(locked != 0)) return locked < 0 ? -1 : 0;
     put_books_t books = puts_now(q, relaxed(&q->put_commits));
+    uint64_t back = UNLIKELY(seg->queue->maxsize > 0 && atomic_load(&q->leases) > 0) ? lease_backs(seg) : 0;
     if (UNLIKELY(atomic_load(&q->shut))) {
         raise_channel(ERROR_SHUT_DOWN, NULL);
         done = -1;
@@ -338,13 +363,15 @@ int64_t ring_put(seg_t *seg, parcel_t *parcels, int64_t count, int64_t ns) {
         done = -1;
     }
     while (done >= 0 && done < count) {
-        if (UNLIKELY(!fits(seg, &books, &parcels[done]))) {
+        if (UNLIKELY(!fits(seg, &books, &parcels[done], back))) {
             ring_takes(seg);
-            if (!fits(seg, &books, &parcels[done])) break;
+            if (!fits(seg, &books, &parcels[done], back)) break;
         }
-        links += parcels[done].links != NULL;
-        done = write_record(seg, &books, &parcels[done]) < 0 ? -1 : done + 1;
+        int written = write_record(seg, &books, &parcels[done]);
+        if (UNLIKELY(written > 0)) break;
+        done = written < 0 ? -1 : done + 1;
     }
+    for (int64_t i = 0; i < done; i++) links += parcels[i].links != NULL;
     if (done > 0) {
         if (UNLIKELY(links > 0)) store(&q->linked, relaxed(&q->linked) + (uint64_t)links);
         ring_commit_puts(seg, &books);
@@ -381,8 +408,8 @@ int ring_peek(seg_t *seg, take_books_t *books, uint64_t *head, source_t *body, u
     if ((int64_t)(view->puts.head - books->tail) <= 0 && ring_puts(seg).head == books->tail) return 0;
     if (UNLIKELY(ring_map(seg) < 0)) return -1;
     uint64_t there = view->puts.head - books->tail;
-    if (UNLIKELY(there > view->size || there < 8)) return queue_corrupt(seg), -1;
-    *head = *(const uint64_t *)(const void *)(view->ring + (books->tail & (view->size - 1) & ~7ull));
+    if (UNLIKELY(there > view->size || there < 8 || books->tail % 8 != 0)) return queue_corrupt(seg), -1;
+    *head = *(const uint64_t *)(const void *)(view->ring + (books->tail & (view->size - 1)));
     *length = *head & 0xffffffffffffffull;
     if (UNLIKELY(*length > there - 8 || record_room(*length) > there)) return queue_corrupt(seg), -1;
     *body = (source_t){view->ring, view->size, books->tail + 8};

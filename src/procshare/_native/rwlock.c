@@ -263,7 +263,11 @@ static int take_lock(handle_t *h, hold_t *hold, int64_t timeout) {
     raise_hint(hold->slot);
     FAULT(rwlock_hinted);
     int got = lock_take(hold, this_thread(), timeout, LOCK_QUIET, h);
-    if (epoch != process.epoch) return got == 2 ? 0 : got; /* a signal handler forked, and this is the child */
+    if (epoch != process.epoch) { /* a signal handler forked, and this is the child */
+        if (got == 0 || got == 1) lock_release(hold, false);
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "a forked child does not go on with its parent's wait");
+        return -1;
+    }
     want(seg, false);
     if (got < 0 || got == 2) clear_hint(seg, true);
     return got;

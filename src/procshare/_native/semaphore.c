@@ -185,6 +185,7 @@ static int give_back_robust(handle_t *h, int64_t n) {
     int64_t left = atomic_load(&slot->word);
     _Atomic uint64_t *held = mine(h->seg);
     int64_t have = (uint32_t)atomic_load(held);
+    if (left > MOST) left = MOST; /* it is damaged */
     bool enough = have >= n && left >= 0 && left + n <= MOST;
     if (enough) {
         FAULT(semaphore_releasing);
@@ -208,7 +209,7 @@ static int give_back(handle_t *h, int64_t n) {
     } else {
         int64_t seen = atomic_load_explicit(h->word, memory_order_relaxed), left;
         do {
-            left = LIKELY(seen >= 0) ? seen : 0; /* else it is damaged */
+            left = LIKELY(seen >= 0) ? (seen < MOST ? seen : MOST) : 0; /* else it is damaged */
             if (check(h, n, left + n) < 0) return -1;
         } while (!atomic_compare_exchange_weak(h->word, &seen, left + n));
         FAULT(semaphore_released);

@@ -115,13 +115,18 @@ bool waiting_spin32(waiting_t *w, const _Atomic uint32_t *word, uint32_t value) 
 
 /* ---- locks ---- */
 
-/* The owner in whose name the caller has the lock: its thread, or the task that runs. 0: it has not got it, or an exception. */
-uintptr_t lock_owner_here(const hold_t *hold) {
+/* The owner in whose name the caller has the lock: its thread, or the task that runs. 0: it has not got it, or an exception:
+ * asking for the task runs Python, and another thread may close the handle meanwhile. */
+uintptr_t lock_owner_here(const handle_t *h, const hold_t *hold) {
     uintptr_t owner = hold ? atomic_load_explicit(&hold->thread, memory_order_relaxed) : 0;
     if (owner == this_thread() || !is_task(owner)) return owner == this_thread() ? owner : 0;
+    seg_t *seg = h->seg;
+    segment_ref(seg);
     PyObject *task = PyObject_CallMethod(process.hooks, "current_task", NULL);
     uintptr_t running = task ? (uintptr_t)PyLong_AsUnsignedLongLong(task) : 0;
     Py_XDECREF(task);
+    if (h->seg != seg && !PyErr_Occurred()) raise_closed();
+    segment_unref(seg);
     return running == owner && !PyErr_Occurred() ? owner : 0;
 }
 
@@ -132,9 +137,10 @@ bool object_locked(handle_t *h) {
 
 static PyObject *not_yours(handle_t *h) {
     char name[OBJECT_NAME_ROOM], who[64] = "nobody has it";
+    if (PyErr_Occurred()) return NULL;
+    if (h->seg == NULL) return raise_closed();
     const hold_t *hold = hold_if_any(h);
     uintptr_t owner = hold ? atomic_load(&hold->thread) : 0;
-    if (PyErr_Occurred()) return NULL;
     object_name(h->seg, h->slot, name);
     if (owner != 0) snprintf(who, sizeof who, "%s of this process has it", is_task(owner) ? "another task" : "another thread");
     else if (object_locked(h)) snprintf(who, sizeof who, "process %u has it", seat_pid(h->seg, atomic_load(&h->slot->lock)));
@@ -155,7 +161,7 @@ static NOINLINE int acquire_slowly(handle_t *h, int64_t timeout) {
     if (h->seg == NULL) return raise_closed(), -1;
     hold_t *hold = handle_hold(h);
     if (hold == NULL) return -1;
-    if (lock_owner_here(hold) != 0) return once_more(h, hold, timeout);
+    if (lock_owner_here(h, hold) != 0) return once_more(h, hold, timeout);
     if (PyErr_Occurred()) return -1;
     seg_t *seg = h->seg;
     int got = lock_take(hold, this_thread(), timeout, LOCK_QUIET, h);
@@ -186,7 +192,7 @@ int object_release(handle_t *h, bool silent) {
     if (LIKELY(held_here(h->hold))) return lock_release(h->hold, false), 0;
     if (h->seg == NULL) return silent ? 0 : (raise_closed(), -1);
     hold_t *hold = hold_if_any(h);
-    if (lock_owner_here(hold) != 0) return lock_release(hold, false), 0;
+    if (lock_owner_here(h, hold) != 0) return lock_release(hold, false), 0;
     if (silent && !PyErr_Occurred()) return 0;
     return not_yours(h), -1;
 }
@@ -228,7 +234,7 @@ static PyObject *owner_died(PyObject *self, void *unused) {
     handle_t *h = (handle_t *)self;
     if (h->seg == NULL) return raise_closed();
     const hold_t *hold = hold_if_any(h);
-    bool died = hold != NULL && hold->from_dead && lock_owner_here(hold) != 0;
+    bool died = hold != NULL && hold->from_dead && lock_owner_here(h, hold) != 0;
     return PyErr_Occurred() ? NULL : PyBool_FromLong(died);
 }
 

@@ -13,7 +13,7 @@ int parse_wait(const char *call, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 int place_alone(handle_t *h, uint8_t kind, uint8_t code, uint64_t payload, const void *meta, size_t meta_size);
 
-uintptr_t lock_owner_here(const hold_t *hold);
+uintptr_t lock_owner_here(const handle_t *h, const hold_t *hold);
 int object_acquire(handle_t *h, int64_t timeout_ns);
 int object_release(handle_t *h, bool silent);
 bool object_locked(handle_t *h);

@@ -35,15 +35,22 @@ static int take_front(seg_t *seg, fetched_t *out) {
     ring_also(seg, 0, place, value);
     ring_also(seg, 1, 0, 0);
     ring_commit_takes(seg, &books);
-    if (UNLIKELY(large != 0)) heap_free(seg, large >> 6, large & 63);
+    out->large = large;
     return 1;
+}
+
+/* Without the lock: the extent that the item had, and the lease that it came from, give their memory back. */
+static void give_back(seg_t *seg, const fetched_t *fetched) {
+    if (UNLIKELY(fetched->large != 0)) heap_free(seg, fetched->large >> 6, fetched->large & 63);
 }
 
 static int take_one(seg_t *seg, bool look, void *arg) {
     uint32_t back;
-    if (UNLIKELY(ring_lock_takes(seg, 0) < 0)) return -1;
+    int locked = ring_lock_takes(seg, seg->queue->patience);
+    if (UNLIKELY(locked != 0)) return locked < 0 ? -1 : 0;
     int got = UNLIKELY(lease_next_back(seg, look, &back)) ? take_back(seg, back, arg) : take_front(seg, arg);
     ring_unlock_takes(seg);
+    if (got > 0) give_back(seg, arg);
     return got;
 }
 
@@ -55,7 +62,7 @@ static PyObject *get_one(PyObject *self, int64_t ns) {
     if (UNLIKELY(seg == NULL)) return raise_closed();
     segment_pin(seg);
     if (LIKELY(queue_wait_items(h, take_one, &fetched, ns) > 0)) {
-        queue_signal_space(seg);
+        queue_signal_space(seg, 1);
         out = fetched_decode(seg, &fetched, true);
     }
     segment_unpin(seg);
@@ -88,7 +95,7 @@ static void measure(seg_t *seg, uint64_t tail, batch_t *batch) {
     uint64_t at = tail, end = view->puts.head;
     if (end - tail > view->size) return;
     while (batch->count < batch->most && end - at >= 8) {
-        uint64_t head = *(const uint64_t *)(const void *)(view->ring + (at & (view->size - 1) & ~7ull));
+        uint64_t head = *(const uint64_t *)(const void *)(view->ring + (at & (view->size - 1)));
         uint64_t length = head & 0xffffffffffffffull;
         uint8_t tag = (uint8_t)(head >> 56);
         if (length > end - at - 8 || record_room(length) > end - at) return;
@@ -98,6 +105,19 @@ static void measure(seg_t *seg, uint64_t tail, batch_t *batch) {
         batch->length = at - tail;
         batch->count++;
     }
+}
+
+/* Whether the copy still is what was measured, which somebody may have written over meanwhile. */
+static bool whole(const batch_t *batch) {
+    uint64_t at = 0, head;
+    for (uint64_t i = 0; i < batch->count; i++) {
+        if (batch->length - at < 8) return false;
+        memcpy(&head, batch->records + at, 8);
+        uint64_t length = head & 0xffffffffffffffull;
+        if (length > batch->length - at - 8 || record_room(length) > batch->length - at || head >> 56 & RECORD_LARGE) return false;
+        at += record_room(length);
+    }
+    return at == batch->length;
 }
 
 /* Holding take_lock: 1, 0 there is none, -1 exception. */
@@ -115,6 +135,10 @@ static int take_batch(seg_t *seg, batch_t *batch) {
     if (batch->count == 0) return take_front(seg, &batch->fetched);
     if ((batch->records = malloc(batch->length)) == NULL) return PyErr_NoMemory(), -1;
     source_copy((source_t){seg->queue->ring, seg->queue->size, books.tail}, 0, batch->records, batch->length);
+    if (!whole(batch)) {
+        free(batch->records);
+        return queue_corrupt(seg), -1;
+    }
     batch->ticket = books.out + 1;
     books.tail += batch->length;
     books.out += batch->count;
@@ -128,10 +152,12 @@ static int take_batch(seg_t *seg, batch_t *batch) {
 static int take_many(seg_t *seg, bool look, void *arg) {
     batch_t *batch = arg;
     uint32_t back;
-    if (ring_lock_takes(seg, 0) < 0) return -1;
+    int locked = ring_lock_takes(seg, seg->queue->patience);
+    if (locked != 0) return locked < 0 ? -1 : 0;
     batch->records = NULL;
     int got = lease_next_back(seg, look, &back) ? take_back(seg, back, &batch->fetched) : take_batch(seg, batch);
     ring_unlock_takes(seg);
+    if (got > 0 && batch->records == NULL) give_back(seg, &batch->fetched);
     return got;
 }
 
@@ -154,8 +180,8 @@ static PyObject *decode_batch(seg_t *seg, batch_t *batch) {
         if (item == NULL || PyList_Append(out, item) < 0) {
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
-            if (lease_put_back(seg, batch->records, batch->length, batch->ticket, batch->ticket + i) < 0) PyErr_Clear();
-            PyErr_Restore(type, value, traceback);
+            if (lease_put_back(seg, batch->records, batch->length, batch->ticket, batch->ticket + i) == 0) PyErr_Restore(type, value, traceback);
+            else Py_XDECREF(type), Py_XDECREF(value), Py_XDECREF(traceback); /* that is worse */
             Py_CLEAR(out);
         }
         linked = linked || (head >> 56 & RECORD_LINKED);
@@ -187,13 +213,14 @@ PyObject *queue_get_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (seg == NULL) return raise_closed();
     segment_pin(seg);
     if (queue_wait_items(h, take_many, &batch, ns) > 0) {
-        queue_signal_space(seg);
+        queue_signal_space(seg, batch.records != NULL ? batch.count : 1);
         if (batch.records != NULL) {
             out = decode_batch(seg, &batch);
         } else {
             PyObject *item = fetched_decode(seg, &batch.fetched, true);
             out = item ? PyList_New(1) : NULL;
             if (out != NULL) PyList_SetItem(out, 0, item);
+            else Py_XDECREF(item);
         }
     }
     segment_unpin(seg);

@@ -41,7 +41,6 @@ int queue_patience(PyObject *block, PyObject *timeout, int64_t *ns) {
 
 /* ---- waiting ---- */
 
-
 /* Look at a number of commits for at most 20 us, without the GIL, until it changes. */
 static void spin(queue_view_t *view, const _Atomic uint64_t *commits, int64_t limit) {
     if (!spin_worth(&view->luck)) return;
@@ -55,7 +54,6 @@ static void spin(queue_view_t *view, const _Atomic uint64_t *commits, int64_t li
     spin_ended(&view->luck, atomic_load(commits) != seen);
 }
 
-
 /* The backstop for who died between a commit and its wake: a tenth of the time that nothing came, up to a second; but what is on
  * lease may come back at any time. */
 static int64_t slice_for(seg_t *seg, int64_t idle) {
@@ -63,9 +61,17 @@ static int64_t slice_for(seg_t *seg, int64_t idle) {
     return idle / 10 < LONGEST_SLICE_NS ? idle / 10 : LONGEST_SLICE_NS;
 }
 
+/* How much of the time is left; -1: any. */
+int64_t queue_left(const wait_t *w) {
+    if (w->ns <= 0 || w->start == 0) return w->ns;
+    int64_t left = w->start + w->ns - now_ns();
+    return left > 0 ? left : 0;
+}
+
 /* One step of waiting at one end: 0 look again; -1 an exception, or without one: the time is over. */
 int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _Atomic uint32_t *word) {
     int64_t left = w->ns;
+    if (UNLIKELY(h->seg == NULL)) return raise_closed(), -1; /* closed by another thread meanwhile */
     if (w->ns == 0) return -1;
     if (w->start == 0) w->start = now_ns(), w->slice = FIRST_SLICE_NS;
     else if (w->ns > 0 && (left = w->start + w->ns - now_ns()) <= 0) return -1;
@@ -81,7 +87,7 @@ int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _At
         if (UNLIKELY(w->slice == SLICE_NS)) w->slice = slice_for(h->seg, now_ns() - w->start);
         if (UNLIKELY(w->slice > SLICE_NS && h->seg != NULL) && ring_empty(h->seg)) ring_shrink(h->seg);
     }
-    return h->seg == NULL ? (raise_closed(), -1) : 0; /* closed by another thread meanwhile */
+    return h->seg == NULL ? (raise_closed(), -1) : 0;
 }
 
 bool ring_empty(seg_t *seg) {
@@ -105,17 +111,20 @@ static int drop_one(seg_t *seg) {
     uint64_t head, length, large = 0;
     source_t body;
     fetched_t names = {0};
-    if (ring_lock_takes(seg, -1) < 0) return -1;
+    if (ring_lock_takes(seg, -1) != 0) return -1;
     int there = ring_peek(seg, &books, &head, &body, &length, &large);
     if (there > 0) {
-        if (head >> 56 & RECORD_LINKED && fetch(body, RECORD_PICKLE, length, &names) < 0) names.length = 0;
+        if (head >> 56 & RECORD_LINKED && fetch(body, RECORD_PICKLE, length, &names) < 0) {
+            names = (fetched_t){0}; /* then they stay claimed until the queue is gone */
+            PyErr_Clear();
+        }
         ring_count_done(seg, &books);
         ring_also(seg, 0, 0, 0);
         ring_also(seg, 1, 0, 0);
         ring_commit_takes(seg, &books);
-        if (large != 0) heap_free(seg, large >> 6, large & 63);
     }
     ring_unlock_takes(seg);
+    if (there > 0 && large != 0) heap_free(seg, large >> 6, large & 63);
     if (names.length > 0) links_pass_on(seg, names.bytes ? PyBytes_AsString(names.bytes) : names.room, names.length);
     fetched_clear(&names);
     return there;
@@ -144,12 +153,14 @@ int queue_wait_items(handle_t *h, int (*take)(seg_t *seg, bool look, void *arg),
             break;
         }
         if (!ring_empty(seg) || atomic_load(&q->leases) > 0) {
+            seg->queue->patience = queue_left(&w);
             int got = take(seg, w.start != 0 && !w.armed, arg);
             if (LIKELY(got != 0)) return got;
         }
         if (UNLIKELY(shut) && ring_empty(seg) && !lease_elsewhere(seg)) break; /* what is leased may come back */
         if (queue_wait_step(h, &w, &q->put_commits, &q->items) < 0) {
             if (!PyErr_Occurred()) raise_channel(ERROR_EMPTY, NULL);
+            if (w.slice != 0 && !ring_empty(seg)) signal_some(&q->items, 1); /* we may have been woken for it */
             return -1;
         }
     }
@@ -157,13 +168,13 @@ int queue_wait_items(handle_t *h, int (*take)(seg_t *seg, bool look, void *arg),
     return -1;
 }
 
-/* Some was taken: wake who waits for space. If only the bytes are bounded, not for every little space. */
-void queue_signal_space(seg_t *seg) {
+/* So many items were taken: wake who waits for space. If only the bytes are bounded, not for every little space. */
+void queue_signal_space(seg_t *seg, uint64_t count) {
     queue_t *q = queue_of(seg);
     if (LIKELY(!(atomic_load(&q->space) & 1))) return;
     queue_view_t *view = seg->queue;
     put_books_t puts = ring_puts(seg);
     uint64_t used = (puts.head - view->takes.tail) + (puts.large - view->takes.large);
-    if (view->maxsize > 0) signal_some(&q->space, 1);
+    if (view->maxsize > 0) signal_some(&q->space, count < INT32_MAX ? (int)count : INT32_MAX);
     else if (used <= view->capacity / 2) signal_some(&q->space, INT32_MAX);
 }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
+from procshare.backends import implementation
 from procshare.backends.shm.base import ShmHandle
 from procshare.backends.shm.core import native
-from procshare.backends.shm.segment import attach
+from procshare.backends.shm.segment import attach, attach_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +131,23 @@ class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
             attached.close()
             raise
         return attached
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.context import get_spawning_popen
+
+        if self._action() is None and get_spawning_popen() is not None:
+            # It did not pickle by itself. For a child that is being started it may, as the stdlib's locks do.
+            state = getattr(self, "__dict__", None)
+            made = rebuild_with, (self._implements, self.name, self._bound())
+            return (*made, state) if state else made
+        return super().__reduce__()
+
+
+def rebuild_with(cls: Any, name: str, action: Callable[[], object]) -> Any:
+    """Unpickle a barrier together with its action."""
+    attached = attach_as(implementation(cls, "shm"), name)
+    attached._bind(action)
+    return attached
 
 
 def _pickled(action: Callable[[], object] | None) -> bytes | None:
