@@ -31,6 +31,8 @@ from support import START_METHODS, Child, Line, call, kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads wait while we fork
+
 Uses = dict[str, "Callable[[Any], object]"]
 
 TAKING: Uses = {

@@ -19,6 +19,8 @@ from support import START_METHODS, Child, Line, kept
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads wait while we fork
+
 
 @pytest.fixture
 def condition(backend: str) -> Iterator[SharedCondition]:

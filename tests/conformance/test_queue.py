@@ -17,6 +17,8 @@ from support import START_METHODS, Child, Line, call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads wait while we fork
+
 
 @pytest.fixture
 def queue(backend: str) -> Iterator[SharedQueue[Any]]:

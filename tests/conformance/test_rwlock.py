@@ -15,6 +15,8 @@ from support import START_METHODS, Child, Line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads wait while we fork
+
 
 @pytest.fixture
 def lock(backend: str) -> Iterator[SharedRWLock]:

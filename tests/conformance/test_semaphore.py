@@ -14,6 +14,8 @@ from support import START_METHODS, Child, Line, call, kept
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads wait while we fork
+
 BOTH: list[Any] = [SharedSemaphore, SharedBoundedSemaphore]
 both = pytest.mark.parametrize("kind", BOTH, ids=["plain", "bounded"])
 

@@ -129,7 +129,7 @@ static PyMethodDef methods[] = {
     {"put_nowait", queue_put_nowait, METH_O, "put_nowait($self, obj)\n--\n\nput() that does not wait."},
     {"get_nowait", queue_get_nowait, METH_NOARGS, "get_nowait($self)\n--\n\nget() that does not wait."},
     {"put_many", FAST(queue_put_many), KEYWORDS, "put_many($self, items, timeout=None)\n--\n\nAdd items at the end, in order."},
-    {"get_many", FAST(queue_get_many), KEYWORDS, "get_many($self, max_items=512, timeout=None)\n--\n\nTake what is there."},
+    {"get_many", FAST(queue_get_many), KEYWORDS, "get_many($self, max_items=1000, timeout=None)\n--\n\nTake what is there."},
     {"task_done", queue_task_done, METH_NOARGS, "task_done($self)\n--\n\nSay that an item's work is done."},
     {"join", FAST(queue_join), KEYWORDS, "join($self, timeout=None)\n--\n\nWait until all items' work is done."},
     {"shutdown", FAST(queue_shutdown), KEYWORDS, "shutdown($self, immediate=False)\n--\n\nAccept nothing more."},
