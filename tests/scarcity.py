@@ -30,7 +30,7 @@ def refused(make, fills=False):
         again = pickle.loads(pickle.dumps(error))
         assert (again.needed, again.free, str(again)) == (error.needed, error.free, text)
         assert fills or abs(error.free - there) <= 1 << 17, (there, error.free)
-        assert fills or free() >= there - 65536, (there, free())
+        assert fills or free() >= there - 65536 - 4096, (there, free())
         return error
     raise AssertionError("OutOfSharedMemory was not raised")
 

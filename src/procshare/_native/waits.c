@@ -2,6 +2,7 @@
 #include "queue.h"
 
 #define LONGEST_SLICE_NS 1000000000LL
+#define SPIN_FOR_ITEMS_NS 60000LL /* longer than a wake-up takes, else two processes that answer each other go on sleeping once one did */
 
 /* ---- errors ---- */
 
@@ -41,11 +42,11 @@ int queue_patience(PyObject *block, PyObject *timeout, int64_t *ns) {
 
 /* ---- waiting ---- */
 
-/* Look at a number of commits for at most 20 us, without the GIL, until it changes. */
+/* Look at a number of commits for at most 60 us, without the GIL, until it changes. */
 static void spin(queue_view_t *view, const _Atomic uint64_t *commits, int64_t limit) {
     if (!spin_worth(&view->luck)) return;
     uint64_t seen = atomic_load(commits);
-    int64_t until = now_ns() + (limit >= 0 && limit < SPIN_NS ? limit : SPIN_NS);
+    int64_t until = now_ns() + (limit >= 0 && limit < SPIN_FOR_ITEMS_NS ? limit : SPIN_FOR_ITEMS_NS);
     Py_BEGIN_ALLOW_THREADS
     do {
         for (int i = 0; i < 32 && atomic_load_explicit(commits, memory_order_relaxed) == seen; i++) cpu_relax();
