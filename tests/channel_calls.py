@@ -251,7 +251,7 @@ def judge(announce, kind, how, turn, hurts):
         with open(path, "rb") as file:
             scribble(announce, path, whole, file.read())
     handles = [] if how == "before" else [made]
-    for attach in (procshare.attach, *(cls.attach for cls in OF)):
+    for attach in (procshare.attach, type(made).attach, [*OF][turn % len(OF)].attach):
         handle = attempt(lambda: attach(name), tells)
         if handle is not None:
             handles.append(handle)

@@ -106,6 +106,12 @@ def tight(announce, kw):
     q.put_many(["one", 2, [3.0]], timeout=0)
     return q
 
+def bomb(announce, kw):
+    "Bytes that are tuples within tuples, if they are taken for a plain object: each as long as what is left."
+    q = SharedQueue(**kw)
+    q.put(b"".join(b"\\x08" + struct.pack("=I", 10_000_000 - 5 * i) for i in range(1, 9)).ljust(10_000_000, b"\\1"))
+    return q
+
 def shut(announce, kw):
     q = filled(announce, kw)
     q.shutdown()
@@ -181,6 +187,7 @@ MAKE = {
     "large items": large,
     "tight queue": tight,
     "shut queue": shut,
+    "bomb in a queue": bomb,
     "lock": taken(SharedLock, True),
     "lock of the living": taken(SharedLock, False),
     "rlock": taken(SharedRLock, True),
@@ -271,7 +278,7 @@ def extents(kind, data, slot):
 def damage(path, name, kind, slot, hurts):
     fd = os.open(path, os.O_RDWR)
     try:
-        data = os.pread(fd, 1 << 22, 0)
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
         if any(how == "cut" for _, _, how, _ in hurts):
             return
         found = extents(kind, data, slot)

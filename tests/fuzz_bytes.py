@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 PROGRAMS = {"state": states.VICTIM, "container": containers.VICTIM, "channel": channels.VICTIM}
-BATCH = 40  # cases from one seed
+BATCH = 200  # cases from one seed
 SOME = 5  # that went wrong and are printed, of each kind
 
 Case = tuple[str, list[Any]]  # which program, and what its judge() takes

@@ -86,7 +86,7 @@ def judge(announce, kind, named, attached, hurts):
     made = MAKE[kind](**({"name": f"bad-{os.getpid()}"} if named else {}))
     name, path = made.name, "/dev/shm/" + made.segment
     announce(path)
-    at = 8192 + 128 * (int(name.partition("#")[2].partition(".")[0]) - 1) if "#" in name else ROOT
+    at = 8192 + 4096 + 128 * (int(name.partition("#")[2].partition(".")[0]) - 1) if "#" in name else ROOT
     with open(path, "rb") as file:
         whole = file.read()
     if not attached:  # the damage is done to a copy that nobody is attached to

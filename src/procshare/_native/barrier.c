@@ -94,13 +94,15 @@ static void move(seg_t *seg, uint32_t to) {
     finish(seg, slot);
 }
 
-/* Take the lock; NULL with an exception. */
-static hold_t *begin(seg_t *seg, int how) {
+/* Take the lock; NULL with an exception: LockTimeout if whoever has it does not go on, and this is deaf to signals. */
+static hold_t *begin_within(seg_t *seg, int how, int64_t timeout) {
     hold_t *hold = hold_of(seg, 0);
-    if (hold == NULL || lock_take(hold, this_thread(), -1, how, NULL) < 0) return NULL;
+    if (hold == NULL || lock_take(hold, this_thread(), timeout, how, NULL) < 0) return NULL;
     finish(seg, hold->slot); /* what a dead one left */
     return hold;
 }
+
+static hold_t *begin(seg_t *seg, int how) { return begin_within(seg, how, how & LOCK_DEAF ? QUIET_NS : -1); }
 
 static void end(hold_t *hold) { lock_release(hold, false); }
 
@@ -275,7 +277,8 @@ static int pass(barrier_t *b, arrival_t *a, const barrier_meta_t *meta) {
     waiting_t *w = &a->waiting;
     for (int going = 1;;) {
         uint32_t token = signal_watch(&w->slot->change);
-        hold_t *hold = begin(w->seg, 0);
+        int64_t left = w->until < 0 ? -1 : w->until - now_ns();
+        hold_t *hold = begin_within(w->seg, 0, w->until < 0 || left > SLICE_NS ? left : SLICE_NS);
         if (hold == NULL) return -1;
         a->token = w->seg->token;
         int state = arrive(a, meta->parties, meta->has_action);

@@ -169,6 +169,7 @@ static PyObject *read_object(in_t *in, int depth) {
 /* A fresh object; NULL, with or without an exception. */
 PyObject *plain_decode(const char *bytes, uint64_t length) {
     in_t in = {bytes, bytes + length, length};
+    if (length > PLAIN_ROOM) return NULL; /* nobody made that */
     return read_object(&in, 0);
 }
 

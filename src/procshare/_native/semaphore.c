@@ -43,6 +43,7 @@ static bool any_of_dead(seg_t *seg) {
 /* With the lock: the copy of what is free. */
 static int64_t count_again(seg_t *seg, slot_t *slot) {
     int64_t left = atomic_load(&slot->saved);
+    if (left < 0 || left > MOST) left = 0; /* it is damaged */
     for (uint32_t seat = 0; seat < SEAT_COUNT; seat++) {
         uint64_t word = atomic_load(held_at(seg, seat));
         if (LIKELY((uint32_t)word == 0)) continue;

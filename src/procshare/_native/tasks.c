@@ -36,6 +36,7 @@ PyObject *queue_task_done(PyObject *self, PyObject *unused) {
 /* How many items processes took that are dead now, and nobody called task_done() for; *pid*: one of them, if it is known. */
 static int64_t dead_debts(seg_t *seg, uint32_t *pid) {
     int64_t debts = (int64_t)atomic_load((_Atomic uint64_t *)(void *)(seg->base + LOST_OFFSET));
+    if (debts > 1ll << 48 || debts < -(1ll << 48)) debts = 0; /* it is damaged */
     *pid = 0;
     for (uint32_t seat = 0; seat < SEAT_COUNT; seat++) {
         uint64_t word = atomic_load((_Atomic uint64_t *)(void *)(seg->base + OWED_OFFSET) + seat);

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from procshare._errors import CorruptSegment, KindMismatch
 from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare.backends import implementation
 from procshare.backends.shm.base import ShmHandle
 from procshare.backends.shm.core import native
-from procshare.backends.shm.segment import attach, attach_as
+from procshare.backends.shm.segment import attach_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,11 +99,18 @@ class ShmCondition(native.Condition, ShmHandle, SharedCondition):
         try:
             lock = attached._lock_name()
             if lock is not None:
-                attached._bind(attach(lock))
+                attached._bind(_lock_called(lock, name))
         except BaseException:
             attached.close()
             raise
         return attached
+
+
+def _lock_called(lock: str, condition: str) -> ShmLock | ShmRLock:
+    for kind in (ShmLock, ShmRLock):
+        with suppress(KindMismatch):
+            return kind._attach(lock)
+    raise CorruptSegment(condition, f"what it names as its lock, {lock!r}, is none")
 
 
 class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
