@@ -1,4 +1,4 @@
-"""The calls that the victims of tests/test_channel_bytes.py make after the damage: all public methods, some of them twice.
+"""What the victims of tests/test_channel_bytes.py call after the damage: all public methods, some of them twice.
 
 A part of the program in channel_victims.py.
 """

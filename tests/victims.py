@@ -1,8 +1,8 @@
 """A process whose children are shown damaged segments, one child each, with a deadline.
 
 A test gives it a program that defines `judge(announce, *damage)`: it makes something, damages it, uses it, and says
-what went wrong. When the child dies or hangs instead, that is what went wrong. It announces the files and processes that
-are to be removed in that case.
+what went wrong. When the child dies or hangs instead, that is what went wrong. It announces files and processes, which
+are removed in that case.
 """
 
 from __future__ import annotations

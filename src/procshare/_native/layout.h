@@ -210,10 +210,13 @@ typedef struct {
 } lease_t;
 
 typedef struct {
-    _Alignas(64) _Atomic uint32_t put_lock, items; /* items: a futex, see signal_some(): there are more of them */
+    /* Each lock in a cache line that only its own end writes; then what the other end looks at. */
+    _Alignas(64) _Atomic uint32_t put_lock;
+    _Alignas(64) _Atomic uint32_t items; /* a futex, see signal_some(): there are more of them */
     _Atomic uint64_t put_commits;
     puts_t puts[2];
-    _Alignas(64) _Atomic uint32_t take_lock, space; /* space: likewise */
+    _Alignas(64) _Atomic uint32_t take_lock;
+    _Alignas(64) _Atomic uint32_t space; /* likewise */
     _Atomic uint64_t take_commits;
     takes_t takes[2];
     _Alignas(64) _Atomic uint64_t growths; /* ring[growths & 1] is where the ring lies: offset << 6 | log2(size) */

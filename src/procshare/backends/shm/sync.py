@@ -109,7 +109,7 @@ class ShmCondition(native.Condition, ShmHandle, SharedCondition):
 def _lock_called(lock: str, condition: str) -> ShmLock | ShmRLock:
     for kind in (ShmLock, ShmRLock):
         with suppress(KindMismatch):
-            return kind._attach(lock)
+            return kind.attach(lock)
     raise CorruptSegment(condition, f"what it names as its lock, {lock!r}, is none")
 
 
