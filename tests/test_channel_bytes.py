@@ -198,6 +198,8 @@ FOUND: list[tuple[str, int, Any]] = [  # what went wrong once
     ("condition of a lock", 0, [("meta", 0, "itself", 0)]),
     ("semaphore", 5, [("first", 0, "word", (1 << 63) - 1)]),
     ("bounded semaphore", 1, [("first", 0, "word", (1 << 63) - 1)]),
+    ("queue alone", 7, [("heap", 4, "half", 2)]),
+    ("lock", 0, [("first", 28, "byte", 1)]),
 ]
 
 

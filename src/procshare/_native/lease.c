@@ -17,9 +17,6 @@
 
 #define LOOK_NS 20000000LL /* while there are items, holders are looked at this often */
 
-static uint64_t relaxed(const _Atomic uint64_t *word) { return atomic_load_explicit(word, memory_order_relaxed); }
-static void store(_Atomic uint64_t *word, uint64_t value) { atomic_store_explicit(word, value, memory_order_relaxed); }
-
 lease_t *lease_at(const seg_t *seg, uint32_t i) { return (lease_t *)(void *)(seg->base + LEASES_OFFSET) + i; }
 
 static uint64_t place_of(uint32_t i) { return LEASES_OFFSET + (uint64_t)i * sizeof(lease_t); }
@@ -77,7 +74,7 @@ int lease_next_back(seg_t *seg, bool look, uint32_t *found) {
             FAULT(lease_returned);
         }
         used = used || (uint32_t)state != LEASE_FREE;
-        if ((uint32_t)state != LEASE_BACK || (any && relaxed(&lease->ticket) >= relaxed(&lease_at(seg, *found)->ticket))) continue;
+        if ((uint32_t)state != LEASE_BACK || (any && get(&lease->ticket) >= get(&lease_at(seg, *found)->ticket))) continue;
         *found = i;
         any = true;
     }
@@ -88,9 +85,9 @@ int lease_next_back(seg_t *seg, bool look, uint32_t *found) {
 /* Copy a lease's item out: 0, or -1 with an exception. */
 int lease_fetch(seg_t *seg, uint32_t i, fetched_t *out) {
     lease_t *lease = lease_at(seg, i);
-    uint64_t head = relaxed(&lease->record), length = head & 0xffffffffffffffull, extent = relaxed(&lease->extent);
+    uint64_t head = get(&lease->record), length = head & 0xffffffffffffffull, extent = get(&lease->extent);
     const char *at = extent >> 6 >= QUEUE_SIZE ? segment_at(seg, extent >> 6, length) : NULL;
-    out->ticket = relaxed(&lease->ticket);
+    out->ticket = get(&lease->ticket);
     if (at != NULL && fetch((source_t){at, UINT64_MAX, 0}, (uint8_t)(head >> 56), length, out) == 0) return 0;
     if (!PyErr_Occurred()) queue_corrupt(seg);
     return -1;
@@ -99,9 +96,9 @@ int lease_fetch(seg_t *seg, uint32_t i, fetched_t *out) {
 /* A lease that is free again need not keep a large extent. */
 void lease_let_go(seg_t *seg, uint32_t i) {
     lease_t *lease = lease_at(seg, i);
-    uint64_t extent = relaxed(&lease->extent);
+    uint64_t extent = get(&lease->extent);
     if ((extent & 63) < HEAP_PUNCHED) return;
-    store(&lease->extent, 0);
+    put(&lease->extent, 0);
     heap_free(seg, extent >> 6, extent & 63);
 }
 
@@ -119,15 +116,15 @@ static int64_t find_free(seg_t *seg) {
 
 /* See that a free lease has an extent for *length* bytes: where it is mapped, or NULL with an exception. */
 static char *make_room(seg_t *seg, lease_t *lease, uint64_t length) {
-    uint64_t extent = relaxed(&lease->extent), offset = extent >> 6;
+    uint64_t extent = get(&lease->extent), offset = extent >> 6;
     unsigned order = extent & 63;
     if (extent == 0 || order >= HEAP_PUNCHED || 1ull << order < length) { /* of a larger one not all may have memory */
         if (extent != 0) {
-            store(&lease->extent, 0);
+            put(&lease->extent, 0);
             heap_free(seg, offset, order);
         }
         if (heap_alloc(seg, length > 0 ? length : 1, true, &offset, &order) < 0) return NULL;
-        store(&lease->extent, offset << 6 | order);
+        put(&lease->extent, offset << 6 | order);
     }
     char *at = offset >= QUEUE_SIZE ? segment_at(seg, offset, length) : NULL;
     return at != NULL ? at : queue_corrupt(seg);
@@ -154,8 +151,8 @@ static int lease_from_ring(seg_t *seg, leased_t *out) {
     lease_t *lease = lease_at(seg, (uint32_t)i);
     uint8_t tag = (uint8_t)(head >> 56) & (uint8_t)~RECORD_LARGE;
     if (large != 0) {
-        uint64_t kept = relaxed(&lease->extent);
-        store(&lease->extent, 0);
+        uint64_t kept = get(&lease->extent);
+        put(&lease->extent, 0);
         if (kept != 0) heap_free(seg, kept >> 6, kept & 63);
     } else {
         char *room = make_room(seg, lease, length); /* this may let other threads run, but nobody takes meanwhile */
@@ -166,8 +163,8 @@ static int lease_from_ring(seg_t *seg, leased_t *out) {
         if (!PyErr_Occurred()) queue_corrupt(seg);
         return -1;
     }
-    store(&lease->record, (uint64_t)tag << 56 | length);
-    store(&lease->ticket, out->fetched.ticket = books.out);
+    put(&lease->record, (uint64_t)tag << 56 | length);
+    put(&lease->ticket, out->fetched.ticket = books.out);
     ring_also(seg, 0, place_of((uint32_t)i), held_by(seg->token));
     ring_also(seg, 1, large != 0 ? place_of((uint32_t)i) + offsetof(lease_t, extent) : 0, large);
     FAULT(lease_beginning);
@@ -209,7 +206,7 @@ static int end(seg_t *seg, uint32_t token, uint32_t i, bool done) {
         take_books_t books = ring_takes(seg);
         held = true;
         done = done || atomic_load(&q->shut) & SHUT_AT_ONCE; /* nobody would take it any more */
-        if (done && (relaxed(&lease->record) >> 56 & RECORD_LINKED) && lease_fetch(seg, i, &fetched) < 0) PyErr_Clear();
+        if (done && (get(&lease->record) >> 56 & RECORD_LINKED) && lease_fetch(seg, i, &fetched) < 0) PyErr_Clear();
         if (done) joined = ring_count_done(seg, &books);
         ring_also(seg, 0, place_of(i), done ? LEASE_FREE : LEASE_BACK);
         ring_also(seg, 1, 0, 0);
@@ -253,8 +250,8 @@ int lease_put_back(seg_t *seg, const char *records, uint64_t length, uint64_t ti
             break;
         }
         memcpy(room, body, size);
-        store(&lease_at(seg, (uint32_t)i)->record, head);
-        store(&lease_at(seg, (uint32_t)i)->ticket, ticket);
+        put(&lease_at(seg, (uint32_t)i)->record, head);
+        put(&lease_at(seg, (uint32_t)i)->ticket, ticket);
         take_books_t books = ring_takes(seg);
         ring_also(seg, 0, place_of((uint32_t)i), LEASE_BACK);
         uint64_t place = ring_owe(seg, -1, &value);

@@ -322,10 +322,11 @@ void parcel_clear(seg_t *seg, parcel_t *parcel) {
     parcel->large = 0;
 }
 
+/* In a damaged segment extents may overlap: memmove here and below. */
 static void write_piece(char *ring, uint64_t size, uint64_t *at, const char *bytes, uint64_t n) {
     uint64_t offset = *at & (size - 1), first = size - offset < n ? size - offset : n;
-    memcpy(ring + offset, bytes, first);
-    memcpy(ring, bytes + first, n - first);
+    memmove(ring + offset, bytes, first);
+    memmove(ring, bytes + first, n - first);
     *at += n;
 }
 
@@ -341,13 +342,13 @@ void parcel_write(const parcel_t *parcel, char *ring, uint64_t size, uint64_t at
 void source_copy(source_t source, uint64_t offset, void *to, uint64_t n) {
     uint64_t at = source.at + offset;
     if (source.size == UINT64_MAX) {
-        memcpy(to, source.base + at, n);
+        memmove(to, source.base + at, n);
         return;
     }
     at &= source.size - 1;
     uint64_t first = source.size - at < n ? source.size - at : n;
-    memcpy(to, source.base + at, first);
-    memcpy((char *)to + first, source.base, n - first);
+    memmove(to, source.base + at, first);
+    memmove((char *)to + first, source.base, n - first);
 }
 
 /* How long the part before the buffers is, and the buffers themselves, copied: 0, or -1, with or without an exception. */

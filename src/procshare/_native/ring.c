@@ -29,21 +29,18 @@
 #define LAST_ORDER 44
 #define LARGE_RING (256u << 10)
 
-static uint64_t relaxed(const _Atomic uint64_t *word) { return atomic_load_explicit(word, memory_order_relaxed); }
-static void store(_Atomic uint64_t *word, uint64_t value) { atomic_store_explicit(word, value, memory_order_relaxed); }
-
 void *queue_corrupt(seg_t *seg) { return raise_named("CorruptSegment", public_name(seg->name), "its ring makes no sense"); }
 
 /* ---- books ---- */
 
 static put_books_t puts_now(const queue_t *q, uint64_t commits) {
     const puts_t *p = &q->puts[commits & 1];
-    return (put_books_t){relaxed(&p->head), relaxed(&p->in), relaxed(&p->large)};
+    return (put_books_t){get(&p->head), get(&p->in), get(&p->large)};
 }
 
 static take_books_t takes_now(const queue_t *q, uint64_t commits) {
     const takes_t *t = &q->takes[commits & 1];
-    return (take_books_t){relaxed(&t->tail), relaxed(&t->out), relaxed(&t->large), relaxed(&t->done)};
+    return (take_books_t){get(&t->tail), get(&t->out), get(&t->large), get(&t->done)};
 }
 
 #define TRIES 100000 /* nobody commits that often while this reads a cache line; a damaged segment might */
@@ -55,7 +52,7 @@ put_books_t ring_puts(seg_t *seg) {
         uint64_t commits = atomic_load_explicit(&q->put_commits, memory_order_acquire);
         put_books_t books = puts_now(q, commits);
         atomic_thread_fence(memory_order_acquire);
-        if (relaxed(&q->put_commits) != commits && tries < TRIES) continue;
+        if (get(&q->put_commits) != commits && tries < TRIES) continue;
         return seg->queue->puts = books;
     }
 }
@@ -66,19 +63,19 @@ take_books_t ring_takes(seg_t *seg) {
         uint64_t commits = atomic_load_explicit(&q->take_commits, memory_order_acquire);
         take_books_t books = takes_now(q, commits);
         atomic_thread_fence(memory_order_acquire);
-        if (relaxed(&q->take_commits) != commits && tries < TRIES) continue;
+        if (get(&q->take_commits) != commits && tries < TRIES) continue;
         return seg->queue->takes = books;
     }
 }
 
 void ring_commit_puts(seg_t *seg, const put_books_t *books) {
     queue_t *q = queue_of(seg);
-    uint64_t commits = relaxed(&q->put_commits) + 1;
+    uint64_t commits = get(&q->put_commits) + 1;
     atomic_thread_fence(memory_order_release); /* after the last commit, if that was under this same lock */
     puts_t *p = &q->puts[commits & 1];
-    store(&p->head, books->head);
-    store(&p->in, books->in);
-    store(&p->large, books->large);
+    put(&p->head, books->head);
+    put(&p->in, books->in);
+    put(&p->large, books->large);
     FAULT(queue_putting);
     atomic_store_explicit(&q->put_commits, commits, memory_order_release);
     FAULT(queue_put);
@@ -96,19 +93,19 @@ bool ring_count_done(seg_t *seg, take_books_t *books) {
 void ring_also(seg_t *seg, int which, uint64_t place, uint64_t value) {
     queue_t *q = queue_of(seg);
     atomic_thread_fence(memory_order_release); /* after the last commit, if that was under this same lock */
-    takes_t *t = &q->takes[(relaxed(&q->take_commits) + 1) & 1];
-    store(&t->also[which].place, place);
-    store(&t->also[which].value, value);
+    takes_t *t = &q->takes[(get(&q->take_commits) + 1) & 1];
+    put(&t->also[which].place, place);
+    put(&t->also[which].value, value);
 }
 
 static void do_also(seg_t *seg) {
     queue_t *q = queue_of(seg);
-    takes_t *t = &q->takes[relaxed(&q->take_commits) & 1];
+    takes_t *t = &q->takes[get(&q->take_commits) & 1];
     for (int i = 0; i < 2; i++) {
-        uint64_t place = relaxed(&t->also[i].place);
+        uint64_t place = get(&t->also[i].place);
         uint64_t n = atomic_load(&q->leases), end = LEASES_OFFSET + (n < LEASES ? n : LEASES) * sizeof(lease_t);
         if (place < OWED_OFFSET || place % 8 != 0 || (place > FIRST_RING - 8 && (place < LEASES_OFFSET || place > end - 8))) continue;
-        atomic_store((_Atomic uint64_t *)(void *)(seg->base + place), relaxed(&t->also[i].value));
+        atomic_store((_Atomic uint64_t *)(void *)(seg->base + place), get(&t->also[i].value));
         FAULT(queue_applied);
     }
 }
@@ -116,12 +113,12 @@ static void do_also(seg_t *seg) {
 /* After ring_also(0) and (1), both. */
 void ring_commit_takes(seg_t *seg, const take_books_t *books) {
     queue_t *q = queue_of(seg);
-    uint64_t commits = relaxed(&q->take_commits) + 1;
+    uint64_t commits = get(&q->take_commits) + 1;
     takes_t *t = &q->takes[commits & 1];
-    store(&t->tail, books->tail);
-    store(&t->out, books->out);
-    store(&t->large, books->large);
-    store(&t->done, books->done);
+    put(&t->tail, books->tail);
+    put(&t->out, books->out);
+    put(&t->large, books->large);
+    put(&t->done, books->done);
     FAULT(queue_taking);
     atomic_store_explicit(&q->take_commits, commits, memory_order_release);
     FAULT(queue_taken);
@@ -220,7 +217,7 @@ int ring_map(seg_t *seg) {
     queue_view_t *view = seg->queue;
     uint64_t growths = atomic_load_explicit(&q->growths, memory_order_acquire);
     if (LIKELY(view->ring != NULL && view->growths == growths)) return 0;
-    uint64_t extent = relaxed(&q->ring[growths & 1]), size = 1ull << (extent & 63);
+    uint64_t extent = get(&q->ring[growths & 1]), size = 1ull << (extent & 63);
     char *at = (extent & 63) >= FIRST_ORDER ? extent_at(seg, extent, size) : NULL;
     if (at == NULL) return queue_corrupt(seg), -1;
     view->ring = at;
@@ -235,7 +232,7 @@ static void move(const char *from, uint64_t size, char *to, uint64_t new_size, u
         uint64_t here = at & (size - 1), there = at & (new_size - 1), n = end - at;
         if (n > size - here) n = size - here;
         if (n > new_size - there) n = new_size - there;
-        memcpy(to + there, from + here, n);
+        memmove(to + there, from + here, n); /* in a damaged segment they may overlap */
         at += n;
     }
 }
@@ -256,12 +253,12 @@ static int grow(seg_t *seg, uint64_t head, uint64_t need) {
     FAULT(queue_growing);
     int locked = ring_lock_takes(seg, 10 * BUSY_NS);
     if (locked != 0) return heap_free(seg, offset, order), locked;
-    uint64_t tail = ring_takes(seg).tail, growths = relaxed(&q->growths), old = relaxed(&q->ring[growths & 1]);
+    uint64_t tail = ring_takes(seg).tail, growths = get(&q->growths), old = get(&q->ring[growths & 1]);
     int done = ring_map(seg);
     if (done == 0 && head - tail > view->size) done = (queue_corrupt(seg), -1);
     if (done == 0) {
         move(view->ring, view->size, at, 1ull << order, tail, head);
-        store(&q->ring[(growths + 1) & 1], offset << 6 | order);
+        put(&q->ring[(growths + 1) & 1], offset << 6 | order);
         FAULT(queue_moved);
         atomic_store_explicit(&q->growths, growths + 1, memory_order_release);
         FAULT(queue_grown);
@@ -289,10 +286,10 @@ void ring_shrink(seg_t *seg) {
     uint64_t old = 0;
     if (seg->queue->size < LARGE_RING || !try_lock(seg, &q->put_lock, &seg->queue->putting)) return;
     if (try_lock(seg, &q->take_lock, &seg->queue->taking)) {
-        uint64_t growths = relaxed(&q->growths);
-        if (ring_puts(seg).head == ring_takes(seg).tail && (relaxed(&q->ring[growths & 1]) & 63) > FIRST_ORDER) {
-            old = relaxed(&q->ring[growths & 1]);
-            store(&q->ring[(growths + 1) & 1], (uint64_t)FIRST_RING << 6 | FIRST_ORDER);
+        uint64_t growths = get(&q->growths);
+        if (ring_puts(seg).head == ring_takes(seg).tail && (get(&q->ring[growths & 1]) & 63) > FIRST_ORDER) {
+            old = get(&q->ring[growths & 1]);
+            put(&q->ring[(growths + 1) & 1], (uint64_t)FIRST_RING << 6 | FIRST_ORDER);
             FAULT(queue_moved);
             atomic_store_explicit(&q->growths, growths + 1, memory_order_release);
             FAULT(queue_grown);
@@ -353,7 +350,7 @@ int64_t ring_put(seg_t *seg, parcel_t *parcels, int64_t count, int64_t ns) {
     int64_t done = 0, links = 0;
     int locked = ring_lock_puts(seg, ns);
     if (UNLIKELY(locked != 0)) return locked < 0 ? -1 : 0;
-    put_books_t books = puts_now(q, relaxed(&q->put_commits));
+    put_books_t books = puts_now(q, get(&q->put_commits));
     uint64_t back = UNLIKELY(seg->queue->maxsize > 0 && atomic_load(&q->leases) > 0) ? lease_backs(seg) : 0;
     if (UNLIKELY(atomic_load(&q->shut))) {
         raise_channel(ERROR_SHUT_DOWN, NULL);
@@ -373,7 +370,7 @@ int64_t ring_put(seg_t *seg, parcel_t *parcels, int64_t count, int64_t ns) {
     }
     for (int64_t i = 0; i < done; i++) links += parcels[i].links != NULL;
     if (done > 0) {
-        if (UNLIKELY(links > 0)) store(&q->linked, relaxed(&q->linked) + (uint64_t)links);
+        if (UNLIKELY(links > 0)) put(&q->linked, get(&q->linked) + (uint64_t)links);
         ring_commit_puts(seg, &books);
         for (int64_t i = 0; i < done; i++) parcels[i].large = 0; /* it is the queue's now */
     }
@@ -404,7 +401,7 @@ int queue_enlarge(seg_t *seg, parcel_t *parcel) {
 int ring_peek(seg_t *seg, take_books_t *books, uint64_t *head, source_t *body, uint64_t *length, uint64_t *large) {
     queue_t *q = queue_of(seg);
     queue_view_t *view = seg->queue;
-    *books = takes_now(q, relaxed(&q->take_commits));
+    *books = takes_now(q, get(&q->take_commits));
     if ((int64_t)(view->puts.head - books->tail) <= 0 && ring_puts(seg).head == books->tail) return 0;
     if (UNLIKELY(ring_map(seg) < 0)) return -1;
     uint64_t there = view->puts.head - books->tail;
@@ -433,10 +430,10 @@ int ring_peek(seg_t *seg, take_books_t *books, uint64_t *head, source_t *body, u
 /* For links.c, perhaps without a lock and without a view: the bodies of all items that may have handles in them. */
 void queue_each_body(seg_t *seg, void (*visit)(const char *body, uint64_t length, void *arg), void *arg) {
     queue_t *q = queue_of(seg);
-    if (relaxed(&q->linked) == 0) return;
-    uint64_t extent = relaxed(&q->ring[relaxed(&q->growths) & 1]), size = 1ull << (extent & 63);
+    if (get(&q->linked) == 0) return;
+    uint64_t extent = get(&q->ring[get(&q->growths) & 1]), size = 1ull << (extent & 63);
     const char *ring = extent_at(seg, extent, size);
-    uint64_t at = takes_now(q, relaxed(&q->take_commits)).tail, end = puts_now(q, relaxed(&q->put_commits)).head;
+    uint64_t at = takes_now(q, get(&q->take_commits)).tail, end = puts_now(q, get(&q->put_commits)).head;
     while (ring != NULL && end - at <= size && end - at >= 8) {
         uint64_t head = *(const uint64_t *)(const void *)(ring + (at & (size - 1) & ~7ull)), length = head & 0xffffffffffffffull, where[2];
         if (length > end - at - 8 || record_room(length) > end - at) break;
@@ -459,9 +456,9 @@ void queue_each_body(seg_t *seg, void (*visit)(const char *body, uint64_t length
     }
     for (uint32_t i = 0; i < LEASES && i < atomic_load(&q->leases); i++) {
         const lease_t *lease = (const lease_t *)(const void *)(seg->base + LEASES_OFFSET) + i;
-        uint64_t head = relaxed(&lease->record), length = head & 0xffffffffffffffull;
-        if ((uint32_t)relaxed(&lease->state) == LEASE_FREE || !(head >> 56 & RECORD_LINKED)) continue;
-        const char *body = extent_at(seg, relaxed(&lease->extent), length);
+        uint64_t head = get(&lease->record), length = head & 0xffffffffffffffull;
+        if ((uint32_t)get(&lease->state) == LEASE_FREE || !(head >> 56 & RECORD_LINKED)) continue;
+        const char *body = extent_at(seg, get(&lease->extent), length);
         if (body != NULL) visit(body, length, arg);
     }
 }

@@ -178,7 +178,7 @@ def attach(name: str) -> Handle:
     segment, index, _ = locate(name)
     objects = native.inspect(segment)[-1]
     for slot, _generation, number, _holder in objects:
-        if slot == index and number in KINDS:
+        if slot == index and number in KINDS and KINDS[number] != "slab":  # a slab's slot is never one itself
             handle: Handle = implementation(_interface(KINDS[number]), "shm")._attach(name)
             return handle
     raise NotFound(name)
