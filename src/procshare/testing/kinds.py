@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import procshare
 from procshare import (
@@ -197,7 +197,8 @@ def kept(made: Any) -> Generator[Any]:
     try:
         yield made
     finally:
-        for each in cast("tuple[Any, ...]", made) if isinstance(made, tuple) else (made,):
+        both: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
+        for each in both:
             if hasattr(each, "unlink"):
                 each.unlink()
             each.close()
