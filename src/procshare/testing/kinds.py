@@ -197,7 +197,7 @@ def kept(made: Any) -> Generator[Any]:
     try:
         yield made
     finally:
-        both: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
+        both: Any = (made,) if hasattr(made, "close") else made  # a pipe is a pair
         for each in both:
             if hasattr(each, "unlink"):
                 each.unlink()
