@@ -21,12 +21,17 @@ class Report:
     Args:
         name: The program's, such as "sweep". Its place in a document is between `<!-- sweep -->` and `<!-- /sweep -->`.
         columns: The headings; those that begin with ">" hold numbers.
+        good: What is said above the table if there were no failures.
+        bad: What there were, if there were.
     """
 
-    def __init__(self, name: str, columns: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, columns: Sequence[str], good: str = "all survived", bad: str = "not survived"
+    ) -> None:
         self.name = name
         self.failures: list[str] = []
         self._columns = columns
+        self._good, self._bad = good, bad
         self._rows: list[list[str]] = []
         self._began = time.monotonic()
 
@@ -48,7 +53,7 @@ class Report:
         line = f"`{command()}`, {took:.0f} s, {time.strftime('%Y-%m-%d')}, Python {python}, Linux {linux},"
         ruler = ["--:" if column.startswith(">") else "---" for column in self._columns]
         table = [[column.removeprefix(">") for column in self._columns], ruler, *self._rows]
-        verdict = f"**{len(self.failures)} not survived.**" if self.failures else "all survived."
+        verdict = f"**{len(self.failures)} {self._bad}.**" if self.failures else f"{self._good}."
         lines = [f"| {' | '.join(cells)} |" for cells in table]
         return f"{line} {os.cpu_count()} CPUs: {verdict}\n\n" + "\n".join(lines) + "\n"
 
