@@ -120,11 +120,14 @@ static uint32_t arrived(seg_t *seg, uint64_t phase, uint64_t *number) {
     *number = count;
     for (uint32_t i = 0; i < used; i++)
         if (waits_in(party_at(seg, i), phase)) taken = taken || atomic_load(&party_at(seg, i)->ticket) == count;
-    for (uint64_t each = 0; taken && each < count; each++) { /* somebody was interrupted, and left */
-        bool had = false;
-        for (uint32_t i = 0; i < used && !had; i++) had = waits_in(party_at(seg, i), phase) && atomic_load(&party_at(seg, i)->ticket) == each;
-        if (!had) return *number = each, count;
+    char *had = taken ? calloc(1, count) : NULL; /* somebody was interrupted, and left */
+    for (uint32_t i = 0; had != NULL && i < used; i++) {
+        uint64_t ticket = atomic_load(&party_at(seg, i)->ticket);
+        if (ticket < count && waits_in(party_at(seg, i), phase)) had[ticket] = 1;
     }
+    for (uint64_t each = 0; had != NULL && each < count; each++)
+        if (!had[each] && *number == count) *number = each;
+    free(had);
     return count;
 }
 

@@ -304,10 +304,17 @@ int tagged_encode(PyObject *obj, int64_t *word, PyObject **record) {
     return *record == NULL ? -1 : 0;
 }
 
+/* A str; NULL without an exception if these bytes are none, which is damage. */
+PyObject *text_decode(const char *bytes, uint64_t length, const char *errors) {
+    PyObject *out = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)length, errors);
+    if (UNLIKELY(out == NULL) && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
+    return out;
+}
+
 /* A fresh object from a record's tag and bytes; NULL without an exception if there is no such tag. */
 PyObject *buffer_decode(uint8_t tag, const char *bytes, uint64_t length) {
     Py_ssize_t size = (Py_ssize_t)length;
-    if (tag == RECORD_STR) return PyUnicode_DecodeUTF8(bytes, size, "surrogatepass");
+    if (tag == RECORD_STR) return text_decode(bytes, length, "surrogatepass");
     if (tag == RECORD_BYTES) return PyBytes_FromStringAndSize(bytes, size);
     if (tag == RECORD_BIGINT) return int_from_bytes(bytes, size);
     if (tag == RECORD_PICKLE) {

@@ -209,6 +209,7 @@ void map_tidy(seg_t *seg);
 
 /* list.c */
 int list_get(seg_t *seg, int64_t index, uint64_t *word, uint64_t *generation);
+bool list_fits(seg_t *seg, uint64_t span);
 int list_make_room(seg_t *seg, uint64_t words);
 void list_set_span(seg_t *seg, uint64_t start, uint64_t length);
 void list_set_word(seg_t *seg, uint64_t position, uint64_t word);

@@ -185,7 +185,7 @@ static PyObject *decode_tuple(const char *data, uint64_t length, int depth);
 
 static PyObject *decode(uint8_t tag, const char *data, uint64_t length, int depth) {
     switch (tag) {
-    case 's': return PyUnicode_DecodeUTF8(data, (Py_ssize_t)length, "surrogatepass");
+    case 's': return text_decode(data, length, "surrogatepass");
     case 'b': return PyBytes_FromStringAndSize(data, (Py_ssize_t)length);
     case 'n': return length == 0 ? Py_NewRef(Py_None) : NULL;
     case 'i': return length == 8 ? PyLong_FromLongLong((long long)load(data)) : NULL;

@@ -88,9 +88,8 @@ int lease_fetch(seg_t *seg, uint32_t i, fetched_t *out) {
     uint64_t head = get(&lease->record), length = head & 0xffffffffffffffull, extent = get(&lease->extent);
     const char *at = extent >> 6 >= QUEUE_SIZE ? segment_at(seg, extent >> 6, length) : NULL;
     out->ticket = get(&lease->ticket);
-    if (at != NULL && fetch((source_t){at, UINT64_MAX, 0}, (uint8_t)(head >> 56), length, out) == 0) return 0;
-    if (!PyErr_Occurred()) queue_corrupt(seg);
-    return -1;
+    if (at == NULL && ring_extent_possible(seg, extent, length)) return queue_corrupt(seg), -1; /* it cannot be mapped now */
+    return fetch_or_spoil((source_t){at ? at : seg->base, UINT64_MAX, 0}, at ? (uint8_t)(head >> 56) : 0, at ? length : 0, out);
 }
 
 /* A lease that is free again need not keep a large extent. */
@@ -159,10 +158,7 @@ static int lease_from_ring(seg_t *seg, leased_t *out) {
         if (room == NULL) return -1;
         source_copy(body, 0, room, length);
     }
-    if (fetch(body, tag, length, &out->fetched) < 0) {
-        if (!PyErr_Occurred()) queue_corrupt(seg);
-        return -1;
-    }
+    if (fetch_or_spoil(body, tag, length, &out->fetched) < 0) return -1;
     put(&lease->record, (uint64_t)tag << 56 | length);
     put(&lease->ticket, out->fetched.ticket = books.out);
     ring_also(seg, 0, place_of((uint32_t)i), held_by(seg->token));

@@ -90,6 +90,13 @@ static int compact(seg_t *seg, uint64_t extra, bool records) {
 }
 
 /* See that so many words can be written behind the last. */
+/* Whether there are words behind a span, which the caller holds or has read the generation's number around; else CorruptSegment. */
+bool list_fits(seg_t *seg, uint64_t span) {
+    uint64_t end = span_start(span) + span_length(span);
+    if (LIKELY(end <= seg->geometry->capacity)) return true;
+    return container_look(seg) != NULL && (end <= seg->geometry->capacity || container_corrupt(seg));
+}
+
 int list_make_room(seg_t *seg, uint64_t words) {
     if (geometry(seg) == NULL) return -1;
     generation_t *now = current(seg);

@@ -337,6 +337,7 @@ bool tagged_is_record(int64_t word);
 PyObject *tagged_decode(int64_t word);
 int64_t tagged_record(uint64_t version, unsigned buffer);
 PyObject *record_decode(uint8_t tag, PyObject *bytes);
+PyObject *text_decode(const char *bytes, uint64_t length, const char *errors);
 PyObject *buffer_decode(uint8_t tag, const char *bytes, uint64_t length);
 PyObject *pickle_apart(PyObject *obj, PyObject *apart);
 PyObject *unpickle_with(const char *bytes, uint64_t length, PyObject *buffers);

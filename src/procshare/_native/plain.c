@@ -163,7 +163,7 @@ static PyObject *read_object(in_t *in, int depth) {
     if ((type != PLAIN_STR && type != PLAIN_BYTES) || n > (uint64_t)(in->end - in->at)) return NULL;
     const char *text = in->at;
     in->at += n;
-    return type == PLAIN_STR ? PyUnicode_DecodeUTF8(text, n, NULL) : PyBytes_FromStringAndSize(text, n);
+    return type == PLAIN_STR ? text_decode(text, n, NULL) : PyBytes_FromStringAndSize(text, n);
 }
 
 /* A fresh object; NULL, with or without an exception. */
@@ -404,6 +404,16 @@ int fetch(source_t source, uint8_t tag, uint64_t length, fetched_t *out) {
     out->length = front;
     if (front > SHORT && (out->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)front)) == NULL) return drop_buffers(out);
     source_copy(source, 0, out->bytes ? PyBytes_AsString(out->bytes) : out->room, front);
+    return 0;
+}
+
+/* The same; but a body that makes no sense is copied as one that decodes to CorruptSegment. So a damaged item is taken and told of once,
+ * like one that does not unpickle, and is not found again by each who comes. 0, or -1 with an exception. */
+int fetch_or_spoil(source_t source, uint8_t tag, uint64_t length, fetched_t *out) {
+    if (LIKELY(fetch(source, tag, length, out) == 0)) return 0;
+    if (PyErr_Occurred()) return -1;
+    out->tag = 0;
+    out->length = 0;
     return 0;
 }
 

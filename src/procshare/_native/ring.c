@@ -25,6 +25,7 @@
 #include "queue.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define LAST_ORDER 44
 #define LARGE_RING (256u << 10)
@@ -209,6 +210,14 @@ static char *extent_at(seg_t *seg, uint64_t extent, uint64_t length) {
     if (order < 6 || order > LAST_ORDER || length > 1ull << order) return NULL;
     if (offset < QUEUE_SIZE && (offset != FIRST_RING || order != FIRST_ORDER)) return NULL;
     return segment_at(seg, offset, length);
+}
+
+/* Whether the file has such an extent. Where that cannot be found out it counts as yes, since what has none is dropped. */
+bool ring_extent_possible(seg_t *seg, uint64_t extent, uint64_t length) {
+    uint64_t offset = extent >> 6;
+    struct stat st;
+    if ((extent & 63) > LAST_ORDER || length > 1ull << (extent & 63) || offset < QUEUE_SIZE) return false;
+    return segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length <= (uint64_t)st.st_size;
 }
 
 /* Holding a lock, see that the ring is mapped: 0, or -1 with CorruptSegment. */
@@ -397,7 +406,8 @@ int queue_enlarge(seg_t *seg, parcel_t *parcel) {
 
 /* ---- taking ---- */
 
-/* Holding take_lock: the record at the tail. 1, 0 there is none, -1 CorruptSegment. *large*: the extent it has, or 0. */
+/* Holding take_lock: the record at the tail. 1, 0 there is none, -1 CorruptSegment. *large*: the extent it has, or 0. Of an item whose
+ * extent makes no sense only the record is taken, and its head has no tag. */
 int ring_peek(seg_t *seg, take_books_t *books, uint64_t *head, source_t *body, uint64_t *length, uint64_t *large) {
     queue_t *q = queue_of(seg);
     queue_view_t *view = seg->queue;
@@ -411,19 +421,20 @@ int ring_peek(seg_t *seg, take_books_t *books, uint64_t *head, source_t *body, u
     if (UNLIKELY(*length > there - 8 || record_room(*length) > there)) return queue_corrupt(seg), -1;
     *body = (source_t){view->ring, view->size, books->tail + 8};
     *large = 0;
-    if (UNLIKELY(*head >> 56 & RECORD_LARGE)) {
-        uint64_t where[2];
-        if (*length != 16) return queue_corrupt(seg), -1;
-        source_copy(*body, 0, where, 16);
-        const char *at = extent_at(seg, where[0], where[1]);
-        if (at == NULL) return queue_corrupt(seg), -1;
-        *large = where[0];
-        *length = where[1];
-        *body = (source_t){at, UINT64_MAX, 0};
-        books->large += *length;
-    }
     books->tail += record_size(*head);
     books->out++;
+    if (UNLIKELY(*head >> 56 & RECORD_LARGE)) {
+        uint64_t where[2] = {0, 0};
+        if (*length == 16) source_copy(*body, 0, where, 16);
+        const char *at = extent_at(seg, where[0], where[1]);
+        if (at == NULL && ring_extent_possible(seg, where[0], where[1])) return queue_corrupt(seg), -1; /* it cannot be mapped now */
+        *large = at ? where[0] : 0;
+        *length = at ? where[1] : 0;
+        if (at == NULL) *head = 0;
+        *body = (source_t){at ? at : view->ring, UINT64_MAX, 0};
+        books->large += *length;
+    }
+    if (books->tail == view->puts.head) books->large = view->puts.large; /* nothing is left, so nothing large is */
     return 1;
 }
 

@@ -252,7 +252,7 @@ static int64_t value_of(handle_t *h) {
     slot_t *slot = h->slot;
     seg_t *seg = h->seg;
     segment_ref(seg);
-    int64_t left = h->code == ROBUST && reclaim(h, -1) < 0 ? -1 : atomic_load(&slot->word);
+    int64_t left = h->code == ROBUST && reclaim(h, SLICE_NS) < 0 ? -1 : atomic_load(&slot->word); /* no question waits for the stopped */
     segment_unref(seg);
     return left < 0 && !PyErr_Occurred() ? 0 : left;
 }

@@ -11,8 +11,11 @@ stage_t *stage_new(seg_t *seg) {
     stage_t *stage = calloc(1, sizeof *stage);
     if (stage == NULL) return (stage_t *)PyErr_NoMemory();
     if (is_list(seg)) {
-        stage->kept = span_length(get(&current(seg)->span));
-        return stage;
+        uint64_t span = get(&current(seg)->span);
+        stage->kept = span_length(span);
+        if (list_fits(seg, span)) return stage;
+        free(stage);
+        return NULL;
     }
     stage->where = PyDict_New();
     if (stage->where != NULL) return stage;
@@ -270,6 +273,7 @@ int stage_insert(seg_t *seg, stage_t *stage, uint64_t at, item_t *items, uint64_
 
 int stage_remove(seg_t *seg, stage_t *stage, uint64_t at, uint64_t count) {
     uint64_t length = stage_length(seg, stage);
+    if (count == 0) return 0;
     if (at + count == length && at < stage->kept && stage->tail_count == 0) { /* from the end: nothing to move */
         stage->kept = at;
         return 0;

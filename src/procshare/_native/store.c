@@ -136,7 +136,7 @@ static char *fitting(seg_t *seg, slot_t *slot, unsigned i, uint64_t need) {
     }
     FAULT(value_growing);
     give_back(seg, slot, i, replacement);
-    if ((at = buffer_at(seg, replacement)) == NULL) return (char *)PyErr_NoMemory();
+    if ((at = buffer_at(seg, replacement)) == NULL) return (char *)nonsense(seg);
     return at;
 }
 

@@ -273,8 +273,14 @@ static PyObject *increment(PyObject *self, PyObject *args, PyObject *kwargs) {
 
 /* ---- all keys ---- */
 
+/* Whether a map can have so many: whoever asks for a length may make room for it. */
+static bool plausible(seg_t *seg, uint64_t count) {
+    if (LIKELY(count <= seg->geometry->capacity)) return true;
+    return container_look(seg) != NULL && count <= seg->geometry->capacity; /* it has grown */
+}
+
 static Py_ssize_t checked(seg_t *seg, uint64_t count) {
-    return count < UINT32_MAX ? (Py_ssize_t)count : (container_corrupt(seg), -1);
+    return LIKELY(plausible(seg, count)) ? (Py_ssize_t)count : (container_corrupt(seg), -1);
 }
 
 static Py_ssize_t locked_length(handle_t *h) {
@@ -285,18 +291,25 @@ static Py_ssize_t locked_length(handle_t *h) {
     return length;
 }
 
+/* Of a map that this thread has locked, with what is staged. */
+static Py_ssize_t staged_length(const access_t *a) {
+    Py_ssize_t base = checked(a->seg, get(&current(a->seg)->count));
+    if (base < 0 || a->stage == NULL) return base;
+    return base + a->stage->more >= 0 ? base + (Py_ssize_t)a->stage->more : (container_corrupt(a->seg), -1);
+}
+
 static Py_ssize_t length(PyObject *self) {
     access_t a;
     if (access_read((handle_t *)self, &a) < 0) return -1;
-    if (a.stage != NULL) return checked(a.seg, stage_length(a.seg, a.stage));
+    if (a.stage != NULL || a.hold != NULL) return staged_length(&a);
     container_t *c = container_of(a.seg);
-    if (a.hold != NULL) return checked(a.seg, get(&current(a.seg)->count));
     for (int tries = 0; tries < 1000; tries++) {
         uint64_t sequence = atomic_load(&c->sequence), generation = atomic_load(&c->generation);
         uint64_t count = atomic_load(&generation_of(a.seg, generation)->count);
         atomic_thread_fence(memory_order_acquire);
-        if (!(sequence & 1) && atomic_load(&c->sequence) == sequence && atomic_load(&c->generation) == generation)
-            return checked(a.seg, count);
+        bool same = !(sequence & 1) && atomic_load(&c->sequence) == sequence && atomic_load(&c->generation) == generation;
+        if (same && plausible(a.seg, count)) return (Py_ssize_t)count;
+        if (PyErr_Occurred()) return -1;
         cpu_relax();
     }
     return locked_length((handle_t *)self);

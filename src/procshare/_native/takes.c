@@ -27,10 +27,7 @@ static int take_front(seg_t *seg, fetched_t *out) {
     source_t body;
     int there = ring_peek(seg, &books, &head, &body, &length, &large);
     if (there <= 0) return there;
-    if (UNLIKELY(fetch(body, (uint8_t)(head >> 56) & (uint8_t)~RECORD_LARGE, length, out) < 0)) {
-        if (!PyErr_Occurred()) queue_corrupt(seg);
-        return -1;
-    }
+    if (UNLIKELY(fetch_or_spoil(body, (uint8_t)(head >> 56) & (uint8_t)~RECORD_LARGE, length, out) < 0)) return -1;
     uint64_t place = ring_owe(seg, 1, &value);
     ring_also(seg, 0, place, value);
     ring_also(seg, 1, 0, 0);

@@ -29,8 +29,9 @@ static Py_ssize_t length(PyObject *self) {
             sure = redo_span(a.seg, pending, &span) >= 0;
             reading_end(a.seg, outer);
         }
-        if (sure && atomic_load(&c->generation) == generation && atomic_load(&c->pending) == pending)
-            return (Py_ssize_t)span_length(span);
+        if (!sure || atomic_load(&c->generation) != generation || atomic_load(&c->pending) != pending) continue;
+        if (LIKELY(span_start(span) + span_length(span) <= a.seg->geometry->capacity)) return (Py_ssize_t)span_length(span);
+        if (container_look(a.seg) == NULL) return -1; /* it has grown, or it is damaged */
     }
     return container_corrupt(a.seg), -1;
 }
