@@ -1,7 +1,7 @@
 """Arbitrary bytes in a segment give an error or a wrong answer: never a crash, a hang or an access outside.
 
 The damage is done, and used, in a process of its own with a deadline. When that dies or hangs, Hypothesis shows the
-damage that did it. (A file that is made shorter while it is mapped is another matter: that is a SIGBUS in any program.)
+damage that did it. (A file that is made shorter while it is mapped has tests of its own, test_cut_files.py.)
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ int access_stage(access_t *a) {
 
 /* *done*: 1 something changed, 0 nothing, -1 an exception. Returned as it is. */
 int access_end(access_t *a, int done) {
+    if (UNLIKELY(segment_whole(a->seg) < 0)) done = -1;
     if (!a->inside) {
         if (UNLIKELY(done < 0) && PyErr_ExceptionMatches(PyExc_MemoryError)) container_slim(a->seg);
         a->hold->direct = false;

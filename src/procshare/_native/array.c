@@ -63,13 +63,13 @@ static PyObject *meta(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
     if (h->seg == NULL) return raise_closed();
-    return PyBytes_FromStringAndSize(h->seg->base + h->seg->meta, (Py_ssize_t)h->seg->meta_size);
+    return answer(h, PyBytes_FromStringAndSize(h->seg->base + h->seg->meta, (Py_ssize_t)h->seg->meta_size));
 }
 
 static PyObject *memory(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
-    return h->seg == NULL ? raise_closed() : view_make(h->seg);
+    return h->seg == NULL ? raise_closed() : answer(h, view_make(h->seg));
 }
 
 /* ---- the lock and the sequence ---- */
@@ -187,7 +187,7 @@ static PyObject *sequence(PyObject *self, PyObject *unused) {
     if (h->seg == NULL) return raise_closed();
     atomic_thread_fence(memory_order_acquire);
     if (held_here(hold_if_any(h))) return PyLong_FromLong(-1);
-    return PyLong_FromLongLong(atomic_load(&h->slot->word));
+    return answer(h, PyLong_FromLongLong(atomic_load(&h->slot->word)));
 }
 
 /* _store(data): replace all elements, as one block. */
@@ -213,6 +213,7 @@ static PyObject *store(PyObject *self, PyObject *data) {
         Py_END_ALLOW_THREADS
         if (held_here(hold)) end(hold);
         else hold = raise_closed(); /* another thread closed it meanwhile, which ended the hold: this write is half a one */
+        if (segment_whole(seg) < 0) hold = NULL;
         segment_unpin(seg);
     }
     PyBuffer_Release(&view);

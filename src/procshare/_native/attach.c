@@ -132,8 +132,8 @@ static seg_t *mapped_already(const struct stat *st) {
 static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, const char *name) {
     seg_t *seg = segment_new(h->slots);
     if (seg == NULL) return NULL;
-    seg->base = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (seg->base == MAP_FAILED) {
+    seg->base = mapping_new(seg, fd, h->size, 0, &seg->mapping);
+    if (seg->base == NULL) {
         free(seg->open);
         free(seg);
         return raise_os(errno, name);
@@ -149,6 +149,7 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
     seg->meta = h->meta;
     seg->meta_size = h->meta_size;
     seg->known_size = (uint64_t)st->st_size;
+    seg->linked = true;
     snprintf(seg->name, NAME_ROOM, "%s", name);
     return seg;
 }

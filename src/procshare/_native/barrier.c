@@ -316,8 +316,8 @@ static PyObject *wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     waiting_begin(&a.waiting, h, ns);
     int done = pass(b, &a, &meta);
     waiting_end(&a.waiting);
-    if (done == 0) return raise_broken(h);
-    return done < 0 ? NULL : PyLong_FromUnsignedLongLong(a.number);
+    if (done == 0) return h->seg != NULL && segment_whole(h->seg) < 0 ? NULL : raise_broken(h);
+    return done < 0 ? NULL : answer(h, PyLong_FromUnsignedLongLong(a.number));
 }
 
 /* ---- the other methods ---- */
@@ -346,6 +346,7 @@ static int current(handle_t *h, uint64_t *word) {
     segment_pin(seg);
     int done = look(seg);
     *word = word_of(&seg->header->root);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unpin(seg);
     return done;
 }

@@ -43,7 +43,7 @@ typedef struct {
 } range_t;
 
 void *container_corrupt(seg_t *seg) {
-    if (!PyErr_Occurred()) raise_named("CorruptSegment", seg->name, "what it says about itself makes no sense");
+    if (segment_whole(seg) == 0 && !PyErr_Occurred()) raise_named("CorruptSegment", seg->name, "what it says about itself makes no sense");
     return NULL;
 }
 
@@ -105,15 +105,8 @@ static uint64_t place(seg_t *seg, const generation_t *g, const generation_t *oth
         at = (used[i].end + length - 1) & ~(length - 1);
         i = (unsigned)-1; /* from the start: it may lie over an earlier one now. It only ever moves up. */
     }
-    struct stat st;
     if (at + length > TOP) return raise_out_of_memory(seg->name, length, shm_free_bytes()), 0;
-    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return raise_os(EBADF, seg->name), 0;
-    if ((uint64_t)st.st_size < at + length && ftruncate(seg->fd, (off_t)(at + length)) < 0) {
-        if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
-            raise_out_of_memory(seg->name, length, shm_free_bytes());
-        else raise_os(errno, seg->name);
-        return 0;
-    }
+    if (segment_lengthen(seg, at + length, length) < 0) return 0;
     FAULT(container_placed);
     return at;
 }

@@ -106,6 +106,7 @@ static NOINLINE PyObject *slow_add(handle_t *h, int64_t n) {
     segment_ref(h->seg);
     seg_t *seg = h->seg;
     int done = change(h, ADD, n, 0, &old, &new);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unref(seg);
     return done < 0 ? NULL : PyLong_FromLongLong(new);
 }
@@ -131,7 +132,7 @@ static inline PyObject *add(handle_t *h, int64_t n) {
     } while (UNLIKELY(!atomic_compare_exchange_weak(word, &old, new)));
     FAULT(counter_added);
     change_notify((slot_t *)word); /* the word comes first in its slot */
-    return PyLong_FromLongLong(new);
+    return answer(h, PyLong_FromLongLong(new));
 }
 
 /* With an argument: apart, so that the common call needs no stack frame. */
@@ -157,6 +158,7 @@ static int checked_change(handle_t *h, enum op op, int64_t arg, int64_t expected
     if (seg == NULL) return raise_closed(), -1;
     segment_ref(seg);
     int done = change(h, op, arg, expected, old, &new);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unref(seg);
     return done;
 }
@@ -191,7 +193,7 @@ static PyObject *current(PyObject *self) {
         hold_t *hold = hold_if_any(h);
         n = held_here(hold) ? hold->pending : counter_read(h->slot);
     }
-    return PyLong_FromLongLong(n);
+    return answer(h, PyLong_FromLongLong(n));
 }
 
 static PyObject *get_value(PyObject *self, void *unused) {

@@ -313,6 +313,7 @@ static PyObject *method_await_change(PyObject *self, PyObject *args) {
     seg_t *seg = h->seg;
     segment_ref(seg);
     int done = change_wait(h->slot, (uint32_t)token, ns);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unref(seg);
     if (done < 0) return NULL;
     Py_RETURN_NONE;

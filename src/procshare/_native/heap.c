@@ -64,10 +64,7 @@ static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
     }
     uint64_t start = (end + length - 1) & ~(length - 1);
     FAULT(segment_reserving);
-    if (backed < length && (uint64_t)st.st_size < start + length && ftruncate(seg->fd, (off_t)(start + length)) < 0) {
-        if (errno != EFBIG && errno != ENOSPC && errno != ENOMEM) return raise_os(errno, seg->name), -1;
-        return raise_out_of_memory(seg->name, length, shm_free_bytes()), -1;
-    }
+    if (backed < length && segment_lengthen(seg, start + length, length) < 0) return -1;
     if (segment_reserve(seg, start, backed) < 0) return -1;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);

@@ -109,6 +109,7 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
             bit = LOCK_WAITERS;
             if (doze(word, seen | LOCK_WAITERS, left, &slice, how) < 0) return -1;
         }
+        if (segment_whole(seg) < 0) return -1;
         if (seg->token == 0 || seg->handles == 0 || (h != NULL && h->seg != seg))
             return raise_closed(), -1; /* closed by another thread meanwhile */
     }
@@ -137,7 +138,7 @@ int lock_word_take(seg_t *seg, _Atomic uint32_t *word, int64_t timeout) {
     if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)))
         got = take_slowly(seg, word, timeout, NULL, LOCK_QUIET | (lock_quiet ? LOCK_DEAF : 0), NULL);
     if (got == 0 || got == 1) FAULT(lock_acquired);
-    return got;
+    return got >= 0 && segment_whole(seg) < 0 ? -1 : got;
 }
 
 void lock_word_release(_Atomic uint32_t *word) {
@@ -216,6 +217,10 @@ int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout, int how, const han
         return got;
     }
     FAULT(lock_acquired);
+    if (UNLIKELY(segment_whole(seg) < 0)) {
+        segment_unref(seg);
+        return -1;
+    }
     hold_begin(hold, owner, got == 1);
     return got;
 }

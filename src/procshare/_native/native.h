@@ -34,6 +34,7 @@
 #define SPIN_NS 20000LL
 
 typedef struct seg seg_t;
+typedef struct mapping mapping_t;
 struct geometry;
 struct stage;
 
@@ -69,6 +70,10 @@ struct seg {
     uint64_t size, payload, payload_size, meta, known_size;
     uint32_t meta_size, kind, slots;
     char *chunk[CHUNKS]; /* chunk i maps [size << i, size << (i + 1)) of the file */
+    mapping_t *mapping, *chunk_mapping[CHUNKS]; /* of each mapping, see mapping.c */
+    _Atomic bool cut;    /* likewise: its file was made shorter */
+    bool linked;         /* this process knows that it has a name */
+    uint64_t tracker;    /* with which this process registered it; 0: with none */
     int seat;
     uint32_t token; /* my lock word */
     bool owner, exported, unlinked, heap_busy; /* heap_busy: a thread of ours has the heap lock */
@@ -126,6 +131,7 @@ typedef struct {
     bool started;
     int64_t interpreter; /* the one that has the core: types and handles are not shared between two */
     int cpus;
+    _Atomic bool cut; /* some segment's file was made shorter: see mapping.c */
     uint32_t staged; /* holds whose thread reads what it staged and not what is committed; never too small */
     types_t types;
     PyObject *errors, *hooks; /* modules or namespaces handed in by configure() */
@@ -166,6 +172,7 @@ void segment_hand_over(seg_t *seg);
 bool segment_names(const seg_t *seg, const char *name);
 void segment_unlink_name(seg_t *seg);
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
+int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed);
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
 bool segment_in_flight(const seg_t *seg);
 bool segment_claimed(const seg_t *seg);
@@ -184,6 +191,24 @@ int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);
 #define OBJECT_NAME_ROOM (NAME_ROOM + 32)
 void object_name(seg_t *seg, slot_t *slot, char *out);
+
+/* mapping.c */
+void *mapping_new(seg_t *seg, int fd, uint64_t length, uint64_t offset, mapping_t **mapping);
+void mapping_end(void *at, uint64_t length, mapping_t *mapping);
+void mapping_is_cut(seg_t *seg);
+int segment_check_cut(const seg_t *seg);
+
+/* 0, or -1 with CorruptSegment if its file was made shorter: then what was just read or written is nothing. */
+static inline int segment_whole(const seg_t *seg) {
+    return LIKELY(!atomic_load_explicit(&process.cut, memory_order_relaxed)) ? 0 : segment_check_cut(seg);
+}
+
+/* A call's answer, or CorruptSegment in its place. */
+static inline PyObject *answer(const handle_t *h, PyObject *out) {
+    if (LIKELY(!atomic_load_explicit(&process.cut, memory_order_relaxed)) || h->seg == NULL || segment_check_cut(h->seg) == 0) return out;
+    Py_XDECREF(out);
+    return NULL;
+}
 
 /* seat.c */
 int seat_take(seg_t *seg);
@@ -281,6 +306,7 @@ static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t 
     if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)) &&
         (got = lock_word_acquire_slowly(seg, word, timeout_ns, slot)) < 0)
         return -1;
+    if (UNLIKELY(segment_whole(seg) < 0)) return -1;
     FAULT(lock_acquired);
     return got;
 }

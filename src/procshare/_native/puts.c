@@ -56,6 +56,7 @@ static int put_all(handle_t *h, parcel_t *parcels, int64_t count, int64_t ns, bo
         for (int64_t i = done; i < count; i++) parcel_clear(seg, &parcels[i]);
         PyErr_Restore(type, value, traceback);
     }
+    if (segment_whole(seg) < 0) failed = -1;
     segment_unpin(seg);
     return failed;
 }

@@ -63,6 +63,7 @@ static int64_t size_now(handle_t *h, uint64_t *maxsize) {
     segment_pin(seg);
     int64_t size = size_pinned(seg);
     if (maxsize != NULL) *maxsize = seg->queue->maxsize;
+    if (segment_whole(seg) < 0) size = -1;
     segment_unpin(seg);
     return size >= 0 || PyErr_Occurred() ? size : 0;
 }

@@ -30,7 +30,9 @@
 #define LAST_ORDER 44
 #define LARGE_RING (256u << 10)
 
-void *queue_corrupt(seg_t *seg) { return raise_named("CorruptSegment", public_name(seg->name), "its ring makes no sense"); }
+void *queue_corrupt(seg_t *seg) {
+    return segment_whole(seg) < 0 ? NULL : raise_named("CorruptSegment", public_name(seg->name), "its ring makes no sense");
+}
 
 /* ---- books ---- */
 

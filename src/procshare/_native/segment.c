@@ -69,7 +69,10 @@ uint64_t shm_free_bytes(void) {
 int segment_fd(seg_t *seg) {
     char path[NAME_ROOM + 16];
     struct stat st;
-    if (seg->fd >= 0 && fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) return seg->fd;
+    if (seg->fd >= 0 && fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) {
+        if (seg->base != NULL && (uint64_t)st.st_size < seg->known_size) mapping_is_cut(seg);
+        return seg->fd;
+    }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
     seg->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (seg->fd < 0) return -1;
@@ -82,9 +85,9 @@ void segment_ref(seg_t *seg) { seg->refs++; }
 
 /* Unmap and forget a segment that is in no list. */
 void segment_discard(seg_t *seg) {
-    if (seg->base != NULL) munmap(seg->base, seg->size);
+    if (seg->base != NULL) mapping_end(seg->base, seg->size, seg->mapping);
     for (int i = 0; i < CHUNKS; i++)
-        if (seg->chunk[i] != NULL) munmap(seg->chunk[i], seg->size << i);
+        if (seg->chunk[i] != NULL) mapping_end(seg->chunk[i], seg->size << i, seg->chunk_mapping[i]);
     if (segment_fd(seg) >= 0) close(seg->fd);
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
@@ -138,6 +141,7 @@ int segment_start_process(void) {
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     int error = segment_fd(seg) < 0 ? EBADF : 0;
     uint64_t done = 0;
+    if (segment_whole(seg) < 0) return -1; /* to make the file longer again would hide it */
     Py_BEGIN_ALLOW_THREADS
     while (done < length && error == 0) {
         uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
@@ -150,6 +154,20 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
     if (error != 0) return raise_os(error, seg->name), -1;
     return 0;
+}
+
+/* See that the file is so long at least, with holes where nothing was reserved; *needed*: for how many bytes that is. */
+int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
+    struct stat st;
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return raise_os(EBADF, seg->name), -1;
+    if (segment_whole(seg) < 0) return -1;
+    if ((uint64_t)st.st_size >= end || ftruncate(seg->fd, (off_t)end) == 0) {
+        if (seg->known_size < end) seg->known_size = end;
+        return 0;
+    }
+    int error = errno;
+    if (error != ENOSPC && error != ENOMEM && error != EFBIG) return raise_os(error, seg->name), -1;
+    return raise_out_of_memory(seg->name, needed, shm_free_bytes()), -1;
 }
 
 /* A name that nobody can guess, and an id, never 0. */
@@ -201,12 +219,8 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     if (reserved < seg->size && ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_os(errno, SHM), -1; /* else reserving does it */
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
     FAULT(segment_reserved);
-    seg->base = mmap(NULL, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, 0);
-    if (seg->base == MAP_FAILED) {
-        seg->base = NULL;
-        return raise_os(errno, SHM), -1;
-    }
-    return 0;
+    seg->base = mapping_new(seg, seg->fd, seg->size, 0, &seg->mapping);
+    return seg->base == NULL ? (raise_os(errno, SHM), -1) : 0;
 }
 
 /* The private record of a segment with this many slots, nothing mapped yet; NULL with an exception. */
@@ -289,7 +303,7 @@ static uint64_t my_tracker(void) {
 /* Tell the resource tracker that this process answers for the name, and note which tracker it is. */
 static int register_name(seg_t *seg) {
     if (call_hook("register", Py_BuildValue("(s)", seg->name)) < 0) return -1;
-    atomic_store(&seg->header->tracker, my_tracker());
+    atomic_store(&seg->header->tracker, seg->tracker = my_tracker());
     return 0;
 }
 
@@ -306,7 +320,14 @@ void segment_unregister(_Atomic uint64_t *registered, const char *name) {
     PyErr_Restore(type, value, traceback);
 }
 
-static void unregister_name(seg_t *seg) { segment_unregister(&seg->header->tracker, seg->name); }
+static void unregister_name(seg_t *seg) {
+    _Atomic uint64_t remembered = seg->owner ? seg->tracker : 0;
+    segment_unregister(atomic_load(&seg->cut) ? &remembered : &seg->header->tracker, seg->name);
+    seg->tracker = 0;
+}
+
+/* Whether it has a name. A forked relative may have given it one; and the header may be damaged. */
+static bool has_name(const seg_t *seg) { return seg->linked || (atomic_load(&seg->header->flags) & SEG_LINKED); }
 
 /* Give a finished segment its name (NULL: the random one it has): 0, or -1 with AlreadyExists or another exception. */
 int segment_publish(seg_t *seg, const char *name) {
@@ -334,13 +355,13 @@ int segment_publish(seg_t *seg, const char *name) {
         return -1;
     }
     FAULT(segment_linked);
+    seg->linked = true;
     return tracked && name != NULL ? register_name(seg) : 0;
 }
 
 /* Give it its name if it has none, though nobody was told it: it still goes with its owner's last handle. */
 int segment_name(seg_t *seg) {
-    bool linked = atomic_load(&seg->header->flags) & SEG_LINKED;
-    return linked || seg->unlinked || seg->making ? 0 : segment_publish(seg, NULL);
+    return has_name(seg) || seg->unlinked || seg->making ? 0 : segment_publish(seg, NULL);
 }
 
 /* Make it attachable by whoever is told its name. The owner then keeps it until it exits or unlinks. */
@@ -357,8 +378,8 @@ int segment_export(seg_t *seg) {
 /* Remove the name, if it has one and it leads here. */
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
-    if (!(atomic_load(&seg->header->flags) & SEG_LINKED) || seg->unlinked) return;
-    if (keeps_others(seg->kind)) {
+    if (!has_name(seg) || seg->unlinked) return;
+    if (keeps_others(seg->kind) && !atomic_load(&seg->cut)) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback); /* a handle may be freed while an exception is on its way */
         if (is_container(seg->kind)) transaction_finish(seg); /* who may have to ask it has its answer */
@@ -414,8 +435,7 @@ void segment_leave(seg_t *seg) {
     seat_leave(seg);
     if (claimed) return;
     FAULT(segment_leaving);
-    uint32_t flags = atomic_load(&seg->header->flags);
-    if (!(flags & SEG_LINKED) || seg->unlinked || segment_fd(seg) < 0 || !seat_take_all(seg->fd)) return;
+    if (!has_name(seg) || seg->unlinked || segment_fd(seg) < 0 || !seat_take_all(seg->fd)) return;
     FAULT(segment_last_out);
     if (!(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name(seg);
     seat_drop_all(seg->fd);

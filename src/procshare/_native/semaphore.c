@@ -155,13 +155,13 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     int64_t timeout = -1;
     if ((nargs > 0 || kwnames != NULL) && parse_acquire(args, nargs, kwnames, &timeout) < 0) return NULL;
     int got = acquire_for((handle_t *)self, timeout);
-    return got < 0 ? NULL : PyBool_FromLong(got);
+    return got < 0 ? NULL : answer((handle_t *)self, PyBool_FromLong(got));
 }
 
 static PyObject *enter(PyObject *self, PyObject *unused) {
     (void)unused;
     if (acquire_for((handle_t *)self, -1) < 0) return NULL;
-    Py_RETURN_TRUE;
+    return answer((handle_t *)self, Py_NewRef(Py_True));
 }
 
 /* ---- release ---- */
@@ -177,6 +177,7 @@ static int too_many(handle_t *h, const char *format, int64_t n, int64_t limit, P
 static int check(handle_t *h, int64_t n, int64_t new) {
     int64_t limit = h->kind == KIND_BOUNDED_SEMAPHORE ? atomic_load(&h->slot->saved) : MOST;
     if (LIKELY(new <= limit)) return 0;
+    if (segment_whole(h->seg) < 0) return -1;
     return too_many(h, "release(%lld) would give %s more than its %lld permits; nothing was released", n, limit, PyExc_ValueError);
 }
 
@@ -234,14 +235,14 @@ static PyObject *release(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         if (overflow < 0 || n < 1) return PyErr_Format(PyExc_ValueError, "release(n): n must be one or more");
     }
     if (give_back((handle_t *)self, n) < 0) return NULL;
-    Py_RETURN_NONE;
+    return answer((handle_t *)self, Py_NewRef(Py_None));
 }
 
 static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     bool raising = nargs > 0 && args[0] != Py_None;
     if (((handle_t *)self)->word == NULL && raising) Py_RETURN_NONE; /* its exception must not be hidden by another */
     if (give_back((handle_t *)self, 1) < 0) return NULL;
-    Py_RETURN_NONE;
+    return answer((handle_t *)self, Py_NewRef(Py_None));
 }
 
 /* ---- the rest ---- */
@@ -253,6 +254,7 @@ static int64_t value_of(handle_t *h) {
     seg_t *seg = h->seg;
     segment_ref(seg);
     int64_t left = h->code == ROBUST && reclaim(h, SLICE_NS) < 0 ? -1 : atomic_load(&slot->word); /* no question waits for the stopped */
+    if (segment_whole(seg) < 0) left = -1;
     segment_unref(seg);
     return left < 0 && !PyErr_Occurred() ? 0 : left;
 }

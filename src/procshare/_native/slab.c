@@ -33,7 +33,7 @@ static seg_t *make(void) {
     return seg;
 }
 
-static bool has_room(const seg_t *seg) { return seg->spare > 0 || seg->fresh < SLAB_SLOTS; }
+static bool has_room(const seg_t *seg) { return !atomic_load(&seg->cut) && (seg->spare > 0 || seg->fresh < SLAB_SLOTS); }
 
 /* A slot of this process's own: 0 with a reference to its slab, or -1 with an exception. */
 int slab_take(seg_t **out, uint32_t *index) {

@@ -83,7 +83,7 @@ int waiting_open(const waiting_t *w) {
         PyErr_SetString(PyExc_RuntimeError, "a forked child does not go on with its parent's wait");
         return -1;
     }
-    if (LIKELY(w->h->seg == w->seg && w->h->slot == w->slot)) return 1;
+    if (LIKELY(w->h->seg == w->seg && w->h->slot == w->slot)) return segment_whole(w->seg) < 0 ? -1 : 1;
     return raise_closed(), -1;
 }
 
@@ -226,7 +226,7 @@ static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs) 
 static PyObject *locked(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
-    return h->seg == NULL ? raise_closed() : PyBool_FromLong(object_locked(h));
+    return h->seg == NULL ? raise_closed() : answer(h, PyBool_FromLong(object_locked(h)));
 }
 
 static PyObject *owner_died(PyObject *self, void *unused) {
@@ -341,7 +341,7 @@ static PyObject *set(PyObject *self, PyObject *unused) {
     while (!(seen & 1) && !atomic_compare_exchange_weak(h->word, &seen, (int64_t)((uint64_t)seen + 3))) {}
     FAULT(event_set);
     change_notify(h->slot); /* also where it was set: who did that may have died before this */
-    Py_RETURN_NONE;
+    return answer(h, Py_NewRef(Py_None));
 }
 
 static PyObject *clear(PyObject *self, PyObject *unused) {
@@ -350,20 +350,20 @@ static PyObject *clear(PyObject *self, PyObject *unused) {
     if (h->word == NULL) return raise_closed();
     atomic_fetch_and(h->word, ~(int64_t)1);
     FAULT(event_cleared);
-    Py_RETURN_NONE;
+    return answer(h, Py_NewRef(Py_None));
 }
 
 static PyObject *is_set(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
-    return h->word == NULL ? raise_closed() : PyBool_FromLong(atomic_load(h->word) & 1);
+    return h->word == NULL ? raise_closed() : answer(h, PyBool_FromLong(atomic_load(h->word) & 1));
 }
 
 /* _sets(): how often it was set. */
 static PyObject *sets(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
-    return h->word == NULL ? raise_closed() : PyLong_FromUnsignedLongLong((uint64_t)atomic_load(h->word) >> 1);
+    return h->word == NULL ? raise_closed() : answer(h, PyLong_FromUnsignedLongLong((uint64_t)atomic_load(h->word) >> 1));
 }
 
 static int await_set(handle_t *h, int64_t timeout) {
@@ -389,7 +389,7 @@ static PyObject *wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if ((nargs > 0 || kwnames != NULL) && parse_wait("wait()", args, nargs, kwnames, &timeout) < 0) return NULL;
     if (h->word == NULL) return raise_closed();
     int done = await_set(h, timeout);
-    return done < 0 ? NULL : PyBool_FromLong(done);
+    return done < 0 ? NULL : answer(h, PyBool_FromLong(done));
 }
 
 static int event_init(PyObject *self, PyObject *args, PyObject *kwargs) { return init_lock(self, args, kwargs, KIND_EVENT); }

@@ -27,6 +27,7 @@ static int look(handle_t *h, PyObject *name, PyObject **out) {
         while (found == 1 && (found = word_take(a.seg, word, generation, &taken)) == 0);
         reading_end(a.seg, outer);
         if (LIKELY(found == 1) && UNLIKELY((*out = taken_decode(&taken)) == NULL)) found = -1;
+        if (UNLIKELY(found != 1) && segment_whole(a.seg) < 0) found = -1;
     }
     if (UNLIKELY(key.owner != NULL)) key_clear(&key);
     return found;
@@ -70,6 +71,7 @@ static int contains(PyObject *self, PyObject *name) {
         uint64_t outer = reading_begin(a.seg);
         found = map_find(a.seg, &key, &word, &generation);
         reading_end(a.seg, outer);
+        if (segment_whole(a.seg) < 0) found = -1;
     }
     key_clear(&key);
     return found;
@@ -93,7 +95,7 @@ static int put_item(handle_t *h, PyObject *name, PyObject *value) {
     int fresh = access_write(h, &a) < 0 ? -1 : 0;
     if (fresh == 0) {
         fresh = assign(&a, &key, &item);
-        access_end(&a, fresh < 0 ? -1 : 1);
+        if (access_end(&a, fresh < 0 ? -1 : 1) < 0) fresh = -1;
     }
     if (UNLIKELY(item.record != NULL)) item_clear(&item);
     if (UNLIKELY(key.owner != NULL)) key_clear(&key);
@@ -142,7 +144,7 @@ static int take(handle_t *h, PyObject *name, PyObject **out) {
     do {
         if ((done = access_write(h, &a)) < 0) break;
         done = a.inside ? remove_staged(&a, &key, out) : remove_direct(&a, &key, out ? &decoded : NULL, &copy);
-        access_end(&a, done == 2 ? 0 : done);
+        if (access_end(&a, done == 2 ? 0 : done) < 0) done = -1;
         if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
     } while (done == 2);
     key_clear(&key);
@@ -255,7 +257,7 @@ static PyObject *increment_by(PyObject *self, PyObject *name, PyObject *by) {
         Py_DECREF(n);
         return h->seg == NULL ? (access_read(h, &a), NULL) : NULL;
     }
-    if (access_write(h, &a) == 0) access_end(&a, increment_locked(&a, &key, name, n, &sum));
+    if (access_write(h, &a) == 0 && access_end(&a, increment_locked(&a, &key, name, n, &sum)) < 0) Py_CLEAR(sum);
     key_clear(&key);
     Py_DECREF(n);
     return sum;
@@ -280,6 +282,7 @@ static bool plausible(seg_t *seg, uint64_t count) {
 }
 
 static Py_ssize_t checked(seg_t *seg, uint64_t count) {
+    if (segment_whole(seg) < 0) return -1;
     return LIKELY(plausible(seg, count)) ? (Py_ssize_t)count : (container_corrupt(seg), -1);
 }
 
@@ -287,8 +290,7 @@ static Py_ssize_t locked_length(handle_t *h) {
     access_t a;
     if (access_write(h, &a) < 0) return -1;
     Py_ssize_t length = checked(a.seg, get(&current(a.seg)->count));
-    access_end(&a, 0);
-    return length;
+    return access_end(&a, 0) < 0 ? -1 : length;
 }
 
 /* Of a map that this thread has locked, with what is staged. */
@@ -412,7 +414,7 @@ static PyObject *take_end(PyObject *self, PyObject *which) {
             return take_end_staged(self, last);
         }
         done = take_end_direct(&a, last, &key, &decoded, &copy);
-        access_end(&a, done == 2 ? 0 : done);
+        if (access_end(&a, done == 2 ? 0 : done) < 0) done = -1;
         if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
     }
     if (done == 0) empty(h);

@@ -62,6 +62,7 @@ static PyObject *get_one(PyObject *self, int64_t ns) {
         queue_signal_space(seg, 1);
         out = fetched_decode(seg, &fetched, true);
     }
+    out = answer(h, out);
     segment_unpin(seg);
     return out;
 }
@@ -220,6 +221,7 @@ PyObject *queue_get_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs
             else Py_XDECREF(item);
         }
     }
+    out = answer(h, out);
     segment_unpin(seg);
     return out;
 }

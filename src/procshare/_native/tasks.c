@@ -28,6 +28,7 @@ PyObject *queue_task_done(PyObject *self, PyObject *unused) {
         ring_unlock_takes(seg);
     }
     if (joined) signal_some(&queue_of(seg)->all_done, INT32_MAX);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unpin(seg);
     if (done < 0) return NULL;
     Py_RETURN_NONE;
@@ -89,6 +90,7 @@ PyObject *queue_join(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
         if (error != NULL) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_XDECREF(error);
     }
+    if (segment_whole(seg) < 0) failed = -1;
     segment_unpin(seg);
     if (failed) return NULL;
     Py_RETURN_NONE;
@@ -115,6 +117,7 @@ PyObject *queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     signal_some(&q->items, INT32_MAX);
     signal_some(&q->space, INT32_MAX);
     signal_some(&q->all_done, INT32_MAX);
+    if (segment_whole(seg) < 0) done = -1;
     segment_unpin(seg);
     if (done < 0) return NULL;
     Py_RETURN_NONE;

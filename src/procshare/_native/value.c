@@ -19,15 +19,15 @@ PyObject *value_read(handle_t *h) {
         Py_DECREF(record);
         return staged;
     }
-    if (LIKELY(h->code != 0)) return code_decode(h->code, atomic_load(h->word));
+    if (LIKELY(h->code != 0)) return answer(h, code_decode(h->code, atomic_load(h->word)));
     int64_t word = atomic_load(h->word);
     PyObject *out = tagged_is_record(word) ? NULL : tagged_decode(word);
-    if (LIKELY(out != NULL) || PyErr_Occurred()) return out;
+    if (LIKELY(out != NULL) || PyErr_Occurred()) return answer(h, out);
     seg_t *seg = h->seg;
     segment_ref(seg);
     out = store_read(h, held_here(hold_if_any(h)));
     segment_unref(seg);
-    return out;
+    return answer(h, out);
 }
 
 static int publish(handle_t *h, hold_t *hold, int64_t word, PyObject *record) {
@@ -63,6 +63,7 @@ static PyObject *set(PyObject *self, PyObject *value) {
             done = publish(h, hold, word, record);
         if (held_here(hold)) lock_release(hold, done == 0);
         else if (done == 0) raise_closed(), done = -1; /* closed while the file grew, which ended the hold */
+        if (segment_whole(seg) < 0) done = -1;
         segment_unpin(seg);
     }
     Py_XDECREF(record);

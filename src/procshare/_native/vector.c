@@ -30,6 +30,7 @@ static Py_ssize_t length(PyObject *self) {
             reading_end(a.seg, outer);
         }
         if (!sure || atomic_load(&c->generation) != generation || atomic_load(&c->pending) != pending) continue;
+        if (segment_whole(a.seg) < 0) return -1;
         if (LIKELY(span_start(span) + span_length(span) <= a.seg->geometry->capacity)) return (Py_ssize_t)span_length(span);
         if (container_look(a.seg) == NULL) return -1; /* it has grown, or it is damaged */
     }
@@ -78,7 +79,7 @@ static PyObject *get_item(handle_t *h, int64_t index) {
     while (found == 1 && (found = word_take(a.seg, word, generation, &taken)) == 0);
     reading_end(a.seg, outer);
     if (LIKELY(found == 1)) return taken_decode(&taken);
-    return found < 0 ? NULL : out_of_range("list index out of range");
+    return found < 0 || segment_whole(a.seg) < 0 ? NULL : out_of_range("list index out of range");
 }
 
 static int as_index(PyObject *obj, int64_t *index) {
@@ -174,7 +175,7 @@ static PyObject *append(PyObject *self, PyObject *value) {
     if (done == 0) {
         if (a.inside) done = stage_insert(a.seg, a.stage, stage_length(a.seg, a.stage), &item, 1);
         else done = extend_direct(a.seg, &item, 1);
-        access_end(&a, done);
+        done = access_end(&a, done);
     }
     if (UNLIKELY(item.record != NULL)) item_clear(&item);
     if (UNLIKELY(done < 0)) return NULL;
@@ -336,8 +337,7 @@ static int pop_staged(access_t *a, uint64_t i, decoded_t *decoded, copy_t *copy,
         if (done == 0 && a->inside) done = (*out = copy_decode(copy)) == NULL ? -1 : 1;
         if (done == 0) { /* nothing is changed: the lock goes, and what was staged with it */
             stage_free(stage);
-            access_end(a, 0);
-            return 2;
+            return access_end(a, 0) < 0 ? -1 : 2;
         }
     }
     if (done == 1) done = i < stage_length(a->seg, stage) ? stage_remove(a->seg, stage, i, 1) : 0;
@@ -361,14 +361,13 @@ static PyObject *pop(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
         int64_t i = staged_index(&a, index, false);
         int64_t length = (int64_t)(a.stage ? stage_length(a.seg, a.stage) : span_length(span));
         if (i < 0) {
-            access_end(&a, 0);
-            out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
+            if (access_end(&a, 0) == 0) out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
             done = -1;
         } else if (a.inside || (i > 0 && i < length - 1)) {
             done = pop_staged(&a, (uint64_t)i, &decoded, &copy, &out);
         } else {
             done = pop_end(a.seg, span, i == 0 && length > 1, &decoded, &copy);
-            access_end(&a, done == 2 ? 0 : done);
+            if (access_end(&a, done == 2 ? 0 : done) < 0) done = -1;
         }
         if (done == 2 && (decoded.object = copy_decode(&copy)) == NULL) done = -1;
     }
@@ -389,7 +388,7 @@ static PyObject *extend(PyObject *self, PyObject *values) {
     if (done == 0) {
         if (a.inside) done = stage_insert(a.seg, a.stage, stage_length(a.seg, a.stage), items, (uint64_t)n);
         else if (n > 0) done = extend_direct(a.seg, items, (uint64_t)n);
-        access_end(&a, done);
+        done = access_end(&a, done);
     }
     items_free(items, n);
     if (done < 0) return NULL;

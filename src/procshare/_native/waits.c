@@ -88,7 +88,7 @@ int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _At
         if (UNLIKELY(w->slice == SLICE_NS)) w->slice = slice_for(h->seg, now_ns() - w->start);
         if (UNLIKELY(w->slice > SLICE_NS && h->seg != NULL) && ring_empty(h->seg)) ring_shrink(h->seg);
     }
-    return h->seg == NULL ? (raise_closed(), -1) : 0;
+    return h->seg == NULL ? (raise_closed(), -1) : segment_whole(h->seg);
 }
 
 bool ring_empty(seg_t *seg) {

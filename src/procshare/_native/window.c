@@ -22,9 +22,8 @@ void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
     if (i >= CHUNKS || offset + length > start * 2) return NULL;
     if (seg->chunk[i] == NULL) {
         if (segment_fd(seg) < 0) return NULL;
-        void *at = mmap(NULL, start, PROT_READ | PROT_WRITE, MAP_SHARED, seg->fd, (off_t)start);
-        if (at == MAP_FAILED) return NULL;
-        seg->chunk[i] = at;
+        seg->chunk[i] = mapping_new(seg, seg->fd, start, start, &seg->chunk_mapping[i]);
+        if (seg->chunk[i] == NULL) return NULL;
     }
     return seg->chunk[i] + (offset - start);
 }
