@@ -310,7 +310,7 @@ static Py_ssize_t length(PyObject *self) {
         uint64_t count = atomic_load(&generation_of(a.seg, generation)->count);
         atomic_thread_fence(memory_order_acquire);
         bool same = !(sequence & 1) && atomic_load(&c->sequence) == sequence && atomic_load(&c->generation) == generation;
-        if (same && plausible(a.seg, count)) return (Py_ssize_t)count;
+        if (same && plausible(a.seg, count)) return segment_whole(a.seg) < 0 ? -1 : (Py_ssize_t)count;
         if (PyErr_Occurred()) return -1;
         cpu_relax();
     }
