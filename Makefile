@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
 
-.PHONY: demo test test-all lint types bench sanitize clean
+.PHONY: demo test test-all lint types docs bench sanitize clean
 
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
@@ -20,6 +20,9 @@ lint: install-lint          ## style of the Python code
 types: install-test         ## both type checkers, and how much of the public interface is typed
 	export PATH="$(BIN):$$PATH"; mypy && basedpyright && cd / && basedpyright --verifytypes procshare --ignoreexternal
 
+docs: install-docs          ## the documentation, as HTML in site/; a warning is an error
+	$(BIN)/sphinx-build -q -n -W -b html docs site
+
 bench: install-bench        ## every benchmark, each beside the standard library in the same run
 	$(BIN)/python benchmarks/run.py
 
@@ -27,7 +30,7 @@ sanitize:                   ## the tests on a core built with ASan and UBSan
 	.ci/sanitize
 
 clean:                      ## all that can be made again
-	rm -rf .venv .venv-* build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 install-%: $(BIN)/python
 	rm -rf build

@@ -1,0 +1,46 @@
+"""How the documentation is built: `make docs`."""
+
+from importlib import metadata
+
+project = "procshare"
+author = "the procshare developers"
+release = version = metadata.version("procshare")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["drawings"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+add_module_names = False
+python_use_unqualified_type_names = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Memory", "notes_style")]
+
+# The inventories of Python and NumPy are not fetched: the documentation builds without a network.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!procshare).*"),
+    ("py:.*", r"procshare\._.*"),
+    ("py:.*", r"procshare\.backends\..*"),
+]
+
+html_theme = "furo"
+html_title = "procshare"
+html_static_path = []
+html_theme_options = {
+    "source_repository": "https://github.com/procshare/procshare/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+html_show_sphinx = False
