@@ -3,6 +3,7 @@
 from importlib import metadata
 
 project = "procshare"
+copyright = "2026, the procshare developers"
 author = "the procshare developers"
 release = version = metadata.version("procshare")
 
@@ -21,6 +22,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+default_role = "code"
 add_module_names = False
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True

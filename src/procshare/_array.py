@@ -194,7 +194,7 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
     @property
     def array(self) -> npt.NDArray[ScalarT]:
-        """The live memory, not locked: for reads and for slices that no other process writes. Outlives `close()`."""
+        """The live memory, not locked, for reads and for slices that no other process writes. Outlives `close()`."""
         raise NotImplementedError
 
     @property

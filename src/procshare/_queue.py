@@ -206,7 +206,7 @@ class SharedQueue(Handle, Generic[T]):
 
     @property
     def maxsize(self) -> int:
-        """How many items it takes at most; 0 or less: as many as fit."""
+        """How many items it takes at most; if it is 0 or less, as many as fit."""
         raise NotImplementedError
 
     @property

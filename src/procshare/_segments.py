@@ -21,7 +21,7 @@ class SegmentInfo(NamedTuple):
     """The `kind` of its class ("counter", "dict", "queue", "lock", ...), or "slab" for a segment of small objects of
     which none is exported."""
     size: int
-    """Bytes: of the segment, or of the object in a segment that it shares."""
+    """Bytes of the segment, or of the object in a segment that it shares."""
     owner: int | None
     """Process id of the creator, or None once the object belongs to whoever has it open, or to a container."""
     attached: tuple[int, ...]

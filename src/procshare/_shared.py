@@ -43,7 +43,7 @@ class Handle(ABC):
     __slots__ = ()
 
     kind: ClassVar[str] = ""
-    """What the object is, as its segment tells: "counter", "value", "array", "dict", "list", "set", "namespace",
+    """What the object is, as its segment tells. It is "counter", "value", "array", "dict", "list", "set", "namespace",
     "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier" or "rwlock"."""
     _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
@@ -155,7 +155,7 @@ class Shared(Handle, Generic[T]):
 
     @property
     def value(self) -> T:
-        """One consistent snapshot, as a plain object of this process. Read-only: a write here would race."""
+        """One consistent snapshot, as a plain object of this process. Read-only, since a write here would race."""
         raise NotImplementedError
 
     def set(self, value: T) -> None:
