@@ -155,29 +155,42 @@ class UnsupportedByBackend(ProcshareError, TypeError):
     """The chosen backend cannot do this; the message names one that can."""
 
 
+_LIMITS = {
+    "memory": "",
+    "files": "and no file can be made there: all inodes are in use; remove some (procshare.prune()), or mount /dev/shm "
+    "with more (nr_inodes)",
+    "address space": "and this process may map no more; raise its limit of address space (ulimit -v)",
+    "file size": "in one file, and this process may not make one that long; raise its limit of file size (ulimit -f)",
+}
+
+
 class OutOfSharedMemory(ProcshareError, MemoryError):
-    """Shared memory has too few free bytes; nothing was created and nothing was lost.
+    """Shared memory has too few free bytes, or this process may have no more; nothing was created and nothing was lost.
 
     Attributes:
         name: The object to be made or grown.
         needed: Bytes asked for.
-        free: Bytes that were free, or None where that is not known.
+        free: Bytes that were free, or None where that is not known, or not the reason.
+        limit: What there was too little of: "memory", "files" (inodes), "address space" (RLIMIT_AS) or "file size"
+            (RLIMIT_FSIZE).
     """
 
     name: str
     needed: int
     free: int | None
+    limit: str
 
-    def __init__(self, name: str, needed: int, free: int | None = None) -> None:
+    def __init__(self, name: str, needed: int, free: int | None = None, limit: str = "memory") -> None:
         super().__init__()
-        self.name, self.needed, self.free = name, needed, free
+        self.name, self.needed, self.free, self.limit = name, needed, free, limit
 
     def _facts(self) -> tuple[Any, ...]:
-        return self.name, self.needed, self.free
+        return self.name, self.needed, self.free, self.limit
 
     def __str__(self) -> str:
+        needs = f"{self.name!r} needs {self.needed:,} bytes of shared memory"
+        if why := _LIMITS[self.limit]:
+            return f"{needs} {why}"
         free = "an unknown number of" if self.free is None else f"{self.free:,}"
-        return (
-            f"{self.name!r} needs {self.needed:,} bytes of shared memory and {free} are free; "
-            "free some (procshare.prune()), or enlarge /dev/shm (docker run --shm-size=1g)"
-        )
+        hint = "free some (procshare.prune()), or enlarge /dev/shm (docker run --shm-size=1g)"
+        return f"{needs} and {free} are free; {hint}"

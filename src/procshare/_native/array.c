@@ -28,7 +28,7 @@ static int write_payload(seg_t *seg, const char *data, uint64_t length) {
     }
     Py_END_ALLOW_THREADS
     if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
-    if (error != 0) return raise_os(error, seg->name), -1;
+    if (error != 0) return raise_too_long(error, seg->name, seg->payload + length), -1;
     return 0;
 }
 

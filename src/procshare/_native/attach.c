@@ -11,11 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int open_plainly(const char *path, int flags) { return open(path, flags); }
+
 /* Open a segment's file, refusing what another user could have put there: a descriptor, -1 with an exception. */
-static int open_checked(const char *name, struct stat *st) {
+static int open_checked(const char *name, struct stat *st, int how(const char *path, int flags)) {
     char path[NAME_ROOM + 16];
     if (shm_path(path, sizeof path, name) < 0) return -1;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = how(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         if (errno == ENOENT) raise_named("NotFound", name, "");
         else if (errno == EACCES || errno == ELOOP || errno == EISDIR || errno == ENXIO)
@@ -37,7 +39,7 @@ static int open_checked(const char *name, struct stat *st) {
 /* The file of a segment, for a look without attaching; -1 without an exception. */
 int segment_open(const char *name) {
     struct stat st;
-    int fd = open_checked(name, &st);
+    int fd = open_checked(name, &st, open_sparing);
     if (fd < 0) PyErr_Clear();
     return fd;
 }
@@ -112,7 +114,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
 int segment_reap(const char *name, bool in_flight) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st), done = 0;
+    int fd = open_checked(name, &st, open_sparing), done = 0;
     if (fd >= 0 && read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
         if (read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
             done = unlink_held(fd, name, &h);
@@ -136,7 +138,7 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
     if (seg->base == NULL) {
         free(seg->open);
         free(seg);
-        return raise_os(errno, name);
+        return raise_unmapped(errno, name, h->size);
     }
     seg->header = (header_t *)seg->base;
     seg->fd = fd;
@@ -159,7 +161,7 @@ seg_t *segment_peek(const char *name) {
     struct stat st;
     header_t h;
     seg_t *seg = NULL;
-    int fd = open_checked(name, &st);
+    int fd = open_checked(name, &st, open_sparing);
     if (fd >= 0 && read_header(fd, name, &st, &h) == 0) seg = map_checked(fd, &st, &h, name);
     if (seg == NULL && fd >= 0) close(fd);
     PyErr_Clear();
@@ -194,12 +196,14 @@ seg_t *segment_attach(const char *name) {
     for (int tries = 0; tries < 1000; tries++) {
         struct stat st;
         header_t h;
-        int fd = open_checked(name, &st);
-        if (fd < 0) return NULL;
+        char path[NAME_ROOM + 16];
+        if (shm_path(path, sizeof path, name) < 0) return NULL;
+        seg_t *seg = lstat(path, &st) == 0 ? mapped_already(&st) : NULL; /* then it was checked, and needs no descriptor */
+        int fd = seg == NULL ? open_checked(name, &st, open_plainly) : -1;
+        if (seg == NULL && fd < 0) return NULL;
         FAULT(segment_opened);
-        seg_t *seg = mapped_already(&st);
+        if (seg == NULL && (seg = mapped_already(&st)) != NULL) close(fd);
         if (seg != NULL) {
-            close(fd);
             if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, name);
             if (!segment_names(seg, name)) {
                 if (seg->handles == 0) seat_leave(seg);
@@ -276,7 +280,7 @@ static PyObject *claims_on(const header_t *h, const char *base) {
 PyObject *segment_inspect(const char *name) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st);
+    int fd = open_checked(name, &st, open_sparing);
     if (fd < 0) return NULL;
     PyObject *out = NULL, *pids = NULL, *objects = NULL, *claims = NULL;
     if (read_header(fd, name, &st, &h) == 0) {

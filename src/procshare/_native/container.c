@@ -43,7 +43,8 @@ typedef struct {
 } range_t;
 
 void *container_corrupt(seg_t *seg) {
-    if (segment_whole(seg) == 0 && !PyErr_Occurred()) raise_named("CorruptSegment", seg->name, "what it says about itself makes no sense");
+    if (segment_whole(seg) == 0 && !PyErr_Occurred() && !segment_unmapped(seg))
+        raise_named("CorruptSegment", seg->name, "what it says about itself makes no sense");
     return NULL;
 }
 

@@ -34,13 +34,41 @@ void *raise_out_of_memory(const char *name, uint64_t needed, uint64_t free) {
                                                          (unsigned long long)free));
 }
 
+/* What there is too little of is not memory: "files", "address space" or "file size". */
+void *raise_no_room(const char *name, uint64_t needed, const char *limit) {
+    return raise_with("OutOfSharedMemory", Py_BuildValue("(sKOs)", public_name(name), (unsigned long long)needed, Py_None, limit));
+}
+
+/* A file could not be made as long as *needed*: by which limit. */
+void *raise_too_long(int error, const char *name, uint64_t needed) {
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(name, needed, shm_free_bytes());
+    return error == EFBIG ? raise_no_room(name, needed, "file size") : raise_os(error, name);
+}
+
+/* So much could not be mapped. */
+void *raise_unmapped(int error, const char *name, uint64_t needed) {
+    return error == ENOMEM ? raise_no_room(name, needed, "address space") : raise_os(error, name);
+}
+
 void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns) {
     PyObject *pid = holder ? PyLong_FromUnsignedLong(holder) : Py_NewRef(Py_None);
     PyObject *held = held_ns >= 0 ? PyFloat_FromDouble((double)held_ns / 1e9) : Py_NewRef(Py_None);
     return raise_with("LockTimeout", Py_BuildValue("(sdNN)", public_name(name), (double)waited_ns / 1e9, pid, held));
 }
 
+/* OSError, of the class that the number stands for, with what to do about it. */
+void *raise_os_hint(int error, const char *name, const char *hint) {
+    PyObject *text = PyUnicode_FromFormat("%s; %s", strerror(error), hint);
+    PyObject *args = text ? Py_BuildValue("(iOs)", error, text, name) : NULL;
+    if (args != NULL) PyErr_SetObject(PyExc_OSError, args);
+    Py_XDECREF(args);
+    Py_XDECREF(text);
+    return NULL;
+}
+
 void *raise_os(int error, const char *name) {
+    if (error == EMFILE || error == ENFILE)
+        return raise_os_hint(error, name, "each container, queue and array takes a descriptor: raise the limit (ulimit -n)");
     errno = error;
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
 }

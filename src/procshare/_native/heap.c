@@ -26,9 +26,21 @@ static unsigned order_for(uint64_t need) {
     return order;
 }
 
+/* The link of a free extent, read or written. Not by way of the mapping, for which this process may have no address space left:
+ * an extent that cannot be mapped is neither damaged nor lost. */
+static bool link_get(seg_t *seg, uint64_t offset, uint64_t *next) {
+    return pread(seg->fd, next, sizeof *next, (off_t)offset) == (ssize_t)sizeof *next;
+}
+
+static bool link_put(seg_t *seg, uint64_t offset, uint64_t next) {
+    return pwrite(seg->fd, &next, sizeof next, (off_t)offset) == (ssize_t)sizeof next;
+}
+
 static bool plausible(seg_t *seg, uint64_t offset, unsigned order) {
     uint64_t length = (uint64_t)1 << order;
-    return offset >= seg->size && (offset & (length - 1)) == 0 && segment_at(seg, offset, length) != NULL;
+    struct stat st;
+    if (offset < seg->size || (offset & (length - 1)) != 0 || offset > INT64_MAX - length) return false;
+    return segment_fd(seg) >= 0 && fstat(seg->fd, &st) == 0 && offset + length <= (uint64_t)st.st_size;
 }
 
 /* Give the pages of an extent back, all but the first, where the list's link is. */
@@ -39,14 +51,14 @@ static void punch(seg_t *seg, uint64_t offset, uint64_t length) {
 
 static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
     header_t *h = seg->header;
-    uint64_t first = atomic_load(&h->heap_free[order]), length = (uint64_t)1 << order;
+    uint64_t first = atomic_load(&h->heap_free[order]);
     if (first == 0) return 0;
     if (!plausible(seg, first, order)) { /* a wild list is dropped, not followed */
         atomic_store(&h->heap_free[order], 0);
         return 0;
     }
     uint64_t next;
-    memcpy(&next, segment_at(seg, first, length), sizeof next);
+    if (!link_get(seg, first, &next)) return 0;
     atomic_store(&h->heap_free[order], next);
     FAULT(heap_popped);
     *offset = first;
@@ -116,9 +128,9 @@ void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (!lock_word_try(seg, &seg->header->heap_lock) && !soon(seg, order)) return;
     seg->heap_busy = true;
     uint64_t next = atomic_load(&seg->header->heap_free[order]);
-    memcpy(segment_at(seg, offset, (uint64_t)1 << order), &next, sizeof next);
+    bool linked = link_put(seg, offset, next);
     FAULT(heap_pushing);
-    atomic_store(&seg->header->heap_free[order], offset);
+    if (linked) atomic_store(&seg->header->heap_free[order], offset);
     seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
 }

@@ -84,6 +84,7 @@ struct seg {
     struct geometry *geometry; /* of a container */
     _Atomic uint64_t *reading; /* likewise: this process's word among the readers'; NULL: not joined yet */
     uint64_t quiet;            /* nobody reads a generation before this one any more */
+    uint64_t unmapped;         /* how much the last segment_at() that gave NULL could not map; 0: that was not why */
     bool unpunched;            /* there are gaps whose memory could not be given back yet */
     char *drops;               /* names of what it need not keep any longer, see links.c */
     size_t drops_length;
@@ -173,6 +174,7 @@ bool segment_names(const seg_t *seg, const char *name);
 void segment_unlink_name(seg_t *seg);
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
 int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed);
+bool segment_unmapped(seg_t *seg);
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
 bool segment_in_flight(const seg_t *seg);
 bool segment_claimed(const seg_t *seg);
@@ -209,6 +211,10 @@ static inline PyObject *answer(const handle_t *h, PyObject *out) {
     Py_XDECREF(out);
     return NULL;
 }
+
+/* descriptors.c */
+void spare_renew(void);
+int open_sparing(const char *path, int flags);
 
 /* seat.c */
 int seat_take(seg_t *seg);
@@ -417,6 +423,10 @@ int faults_init(PyObject *module);
 void *raise_named(const char *cls, const char *name, const char *format, ...);
 NOINLINE void *raise_closed(void);
 void *raise_out_of_memory(const char *name, uint64_t needed, uint64_t free);
+void *raise_no_room(const char *name, uint64_t needed, const char *limit);
+void *raise_too_long(int error, const char *name, uint64_t needed);
+void *raise_unmapped(int error, const char *name, uint64_t needed);
+void *raise_os_hint(int error, const char *name, const char *hint);
 void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns);
 void *raise_os(int error, const char *name);
 int call_hook(const char *hook, PyObject *args);

@@ -31,7 +31,8 @@
 #define LARGE_RING (256u << 10)
 
 void *queue_corrupt(seg_t *seg) {
-    return segment_whole(seg) < 0 ? NULL : raise_named("CorruptSegment", public_name(seg->name), "its ring makes no sense");
+    if (segment_whole(seg) == 0 && !segment_unmapped(seg)) raise_named("CorruptSegment", public_name(seg->name), "its ring makes no sense");
+    return NULL;
 }
 
 /* ---- books ---- */
@@ -260,7 +261,7 @@ static int grow(seg_t *seg, uint64_t head, uint64_t need) {
     if (1ull << order <= view->size) return 0; /* some was taken meanwhile */
     if (heap_alloc(seg, 1ull << order, true, &offset, &order) < 0) return -1;
     char *at = segment_at(seg, offset, 1ull << order);
-    if (at == NULL) return queue_corrupt(seg), -1;
+    if (at == NULL) return heap_free(seg, offset, order), queue_corrupt(seg), -1;
     FAULT(queue_growing);
     int locked = ring_lock_takes(seg, 10 * BUSY_NS);
     if (locked != 0) return heap_free(seg, offset, order), locked;
@@ -397,7 +398,7 @@ int queue_enlarge(seg_t *seg, parcel_t *parcel) {
     unsigned order;
     if (heap_alloc(seg, parcel->length, false, &offset, &order) < 0) return -1;
     char *at = segment_at(seg, offset, parcel->length);
-    if (at == NULL) return queue_corrupt(seg), -1;
+    if (at == NULL) return heap_free(seg, offset, order), queue_corrupt(seg), -1;
     parcel->large = offset << 6 | order;
     FAULT(queue_filling);
     parcel_write(parcel, at, 1ull << order, 0);

@@ -89,6 +89,7 @@ void segment_discard(seg_t *seg) {
     for (int i = 0; i < CHUNKS; i++)
         if (seg->chunk[i] != NULL) mapping_end(seg->chunk[i], seg->size << i, seg->chunk_mapping[i]);
     if (segment_fd(seg) >= 0) close(seg->fd);
+    spare_renew();
     for (uint32_t i = 0; seg->holds != NULL && i <= seg->slots; i++) free(seg->holds[i]);
     free(seg->holds);
     for (hold_t *reading = seg->readings, *next; reading != NULL; reading = next) {
@@ -130,6 +131,7 @@ slot_t *segment_slot(seg_t *seg, uint32_t index) {
 int segment_start_process(void) {
     if (process.started) return 0;
     process.started = true;
+    spare_renew();
     if (call_hook("started", NULL) == 0) return 0;
     process.started = false;
     return -1;
@@ -152,7 +154,7 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     }
     Py_END_ALLOW_THREADS
     if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
-    if (error != 0) return raise_os(error, seg->name), -1;
+    if (error != 0) return raise_too_long(error, seg->name, offset + length), -1;
     return 0;
 }
 
@@ -165,9 +167,7 @@ int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
         if (seg->known_size < end) seg->known_size = end;
         return 0;
     }
-    int error = errno;
-    if (error != ENOSPC && error != ENOMEM && error != EFBIG) return raise_os(error, seg->name), -1;
-    return raise_out_of_memory(seg->name, needed, shm_free_bytes()), -1;
+    return raise_too_long(errno, seg->name, errno == EFBIG ? end : needed), -1;
 }
 
 /* A name that nobody can guess, and an id, never 0. */
@@ -207,20 +207,28 @@ static void fill_header(seg_t *seg, uint64_t id, const void *meta, size_t meta_s
     memcpy(h->magic, LAYOUT_MAGIC, sizeof h->magic);
 }
 
+/* No file can be made in /dev/shm, of whatever size. */
+static void *raise_not_made(const seg_t *seg, int error) {
+    if (error == ENOSPC) return raise_no_room(seg->name, seg->size, "files");
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR) return raise_os(error, SHM);
+    return raise_os_hint(error, SHM, "shared objects are made there: mount a tmpfs that this user may write to, or use the stdlib "
+                                     "backend (PROCSHARE_BACKEND=stdlib)");
+}
+
 static int open_unnamed(seg_t *seg, uint64_t reserved) {
     seg->fd = open(SHM, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (seg->fd < 0) return raise_os(errno, SHM), -1;
+    if (seg->fd < 0) return raise_not_made(seg, errno), -1;
     FAULT(segment_made);
     struct stat st;
     if (fstat(seg->fd, &st) < 0) return raise_os(errno, SHM), -1;
     seg->dev = st.st_dev;
     seg->ino = st.st_ino;
     if ((st.st_mode & 0777) != 0600 && fchmod(seg->fd, 0600) < 0) return raise_os(errno, SHM), -1; /* the umask */
-    if (reserved < seg->size && ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_os(errno, SHM), -1; /* else reserving does it */
+    if (reserved < seg->size && ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_too_long(errno, seg->name, seg->size), -1; /* else reserving does it */
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
     FAULT(segment_reserved);
     seg->base = mapping_new(seg, seg->fd, seg->size, 0, &seg->mapping);
-    return seg->base == NULL ? (raise_os(errno, SHM), -1) : 0;
+    return seg->base == NULL ? (raise_unmapped(errno, seg->name, seg->size), -1) : 0;
 }
 
 /* The private record of a segment with this many slots, nothing mapped yet; NULL with an exception. */

@@ -14,18 +14,32 @@ void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
     if (offset < seg->size) return NULL;
     if (offset + length > seg->known_size) {
         struct stat st;
+        seg->unmapped = 0;
         if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
         seg->known_size = (uint64_t)st.st_size;
     }
     int i = 63 - __builtin_clzll(offset / seg->size);
     uint64_t start = seg->size << i;
+    seg->unmapped = 0;
     if (i >= CHUNKS || offset + length > start * 2) return NULL;
     if (seg->chunk[i] == NULL) {
         if (segment_fd(seg) < 0) return NULL;
         seg->chunk[i] = mapping_new(seg, seg->fd, start, start, &seg->chunk_mapping[i]);
-        if (seg->chunk[i] == NULL) return NULL;
+        if (seg->chunk[i] == NULL) {
+            seg->unmapped = start;
+            return NULL;
+        }
     }
     return seg->chunk[i] + (offset - start);
+}
+
+/* After segment_at() gave NULL: whether that is because the process may have no more address space, which is then raised. What
+ * lies there is not to be taken for damaged, or for free. */
+bool segment_unmapped(seg_t *seg) {
+    if (seg->unmapped == 0) return false;
+    raise_no_room(seg->name, seg->unmapped, "address space");
+    seg->unmapped = 0;
+    return true;
 }
 
 /* In a forked child: a file description of its own for each mapping, in the same places, and a seat on it. Until then the
@@ -43,24 +57,21 @@ void segment_remap_child(void) {
             seg->fd = -1;
             continue;
         }
-        int fd = open(path, O_RDWR | O_CLOEXEC);
+        int fd = open_sparing(path, O_RDWR | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
             if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
-            snprintf(path, sizeof path, SHM "/%s", seg->name);
-            fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-            if (fd < 0) continue;
-            if (fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
-                close(fd);
-                continue;
-            }
+            else if (fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) close(seg->fd); /* no other is left */
+            seg->fd = -1; /* a seat on the parent's description would not go with us */
+            if (segment_fd(seg) < 0) continue;
         } else {
             close(seg->fd);
+            seg->fd = fd;
         }
-        seg->fd = fd;
-        mmap(seg->base, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        mmap(seg->base, seg->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, seg->fd, 0);
         for (int i = 0; i < CHUNKS; i++)
             if (seg->chunk[i] != NULL)
-                mmap(seg->chunk[i], seg->size << i, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)(seg->size << i));
+                mmap(seg->chunk[i], seg->size << i, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, seg->fd, (off_t)(seg->size << i));
         if (seg->handles > 0) seat_take(seg);
     }
+    spare_renew();
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from procshare import _errors
@@ -268,8 +267,12 @@ def _sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
 def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
     found: dict[str, Any] = {}
     for name in _ours():
-        with suppress(NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
+        try:
             found[name] = native.inspect(name)
+        except (NotFound, NotOwned, CorruptSegment, VersionMismatch):
+            pass
+        except OSError:
+            return []  # no descriptor is left, say: what cannot be looked at may keep others
     ids = {seen[7] for seen in found.values()}
     gone: list[SegmentInfo] = []
     for name, (number, size, flags, creator, pids, handed, in_flight, _id, claims, _objects) in found.items():
