@@ -3,7 +3,7 @@
 from importlib import metadata
 
 project = "procshare"
-copyright = "2026, the procshare developers"
+project_copyright = "2026, the procshare developers"
 author = "the procshare developers"
 release = version = metadata.version("procshare")
 

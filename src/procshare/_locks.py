@@ -108,7 +108,7 @@ class Mutex(AsyncLockable):
 
     @property
     def owner_died(self) -> bool:
-        """Whether it was taken from a holder that died, so that what it guards may be half changed; for its holder to ask.
+        """Whether it was taken from a holder that died, so what it guards may be half changed; for its holder to ask.
 
         False again from the release on, and for everyone who does not hold it.
         """
