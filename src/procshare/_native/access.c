@@ -55,21 +55,32 @@ int access_write(handle_t *h, access_t *a) {
         }
     }
     segment_pin(a->seg);
+    a->block = a->hold->blocks;
     if (a->inside) return access_stage(a);
     a->hold->direct = true;
     if (LIKELY(get(&container_of(a->seg)->pending) == 0) || redo_settle(a->seg) == 0) return 0;
     return access_end(a, -1);
 }
 
-/* See that what the block changes has a place: 0, or -1 with an exception, and the access is ended. */
-int access_stage(access_t *a) {
-    if (a->hold->stage == NULL && (a->hold->stage = stage_new(a->seg)) == NULL) {
-        segment_unpin(a->seg);
-        return -1;
-    }
+static int find_stage(access_t *a) {
+    if (a->hold->stage == NULL && (a->hold->stage = stage_new(a->seg)) == NULL) return -1;
     hold_stage(a->hold, true);
     a->stage = a->hold->stage;
     return 0;
+}
+
+/* See that what the block changes has a place: 0, or -1 with an exception, and the access is ended. */
+int access_stage(access_t *a) {
+    if (find_stage(a) == 0) return 0;
+    segment_unpin(a->seg);
+    return -1;
+}
+
+/* In a block, after a value was decoded, which may run anybody's code: that may have ended the block, or one inside it, whose end
+ * by an exception puts another stage in place of this one. 0, or -1 with Closed. */
+int access_again(access_t *a) {
+    if (atomic_load_explicit(&a->hold->thread, memory_order_relaxed) != 0 && a->hold->blocks == a->block) return find_stage(a);
+    return guard_dead(), -1;
 }
 
 /* *done*: 1 something changed, 0 nothing, -1 an exception. Returned as it is. */

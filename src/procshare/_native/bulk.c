@@ -17,7 +17,8 @@ static void ready_free(ready_t *ready, Py_ssize_t count) {
     PyMem_Free(ready);
 }
 
-/* A list of pairs, or of keys that get the value True; NULL with an exception. */
+/* A list of pairs, or of keys that get the value True; NULL with an exception. The caller keeps the segment: pickling may close
+ * the handle. */
 static ready_t *ready_all(seg_t *seg, PyObject *list, bool pairs) {
     Py_ssize_t n = PyList_Size(list);
     ready_t *ready = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof *ready);
@@ -72,7 +73,8 @@ static int change_all(handle_t *h, bool empty, ready_t *set, Py_ssize_t count, r
     int done = access_begin_many(&a, &stage, &saved, count + drops > 1);
     if (done == 0 && empty) done = stage_clear(a.seg, stage);
     for (Py_ssize_t i = 0; i < count && done == 0; i++) {
-        done = stage_set(a.seg, stage, &set[i].key, &set[i].item);
+        bool fresh;
+        done = stage_set(a.seg, stage, &set[i].key, &set[i].item, &fresh);
     }
     for (Py_ssize_t i = 0; i < drops && done >= 0; i++) done = stage_delete(a.seg, stage, &drop[i].key);
     return access_end_many(&a, stage, saved, done);
@@ -81,12 +83,14 @@ static int change_all(handle_t *h, bool empty, ready_t *set, Py_ssize_t count, r
 static int change_pairs(PyObject *self, PyObject *pairs, bool clear) {
     handle_t *h = (handle_t *)self;
     access_t a;
-    if (h->seg == NULL) return access_read(h, &a);
-    ready_t *ready = ready_all(h->seg, pairs, true);
-    if (ready == NULL) return -1;
+    seg_t *seg = h->seg;
+    if (seg == NULL) return access_read(h, &a);
+    segment_ref(seg);
+    ready_t *ready = ready_all(seg, pairs, true);
     Py_ssize_t n = PyList_Size(pairs);
-    int done = change_all(h, clear, ready, n, NULL, 0);
+    int done = ready == NULL ? -1 : change_all(h, clear, ready, n, NULL, 0);
     ready_free(ready, n);
+    segment_unref(seg);
     return done;
 }
 
@@ -106,12 +110,15 @@ PyObject *table_change(PyObject *self, PyObject *args) {
     PyObject *add, *drop;
     access_t a;
     if (!PyArg_ParseTuple(args, "OO", &add, &drop)) return NULL;
-    if (h->seg == NULL) return access_read(h, &a), NULL;
-    ready_t *set = ready_all(h->seg, add, false), *gone = set ? ready_all(h->seg, drop, false) : NULL;
+    seg_t *seg = h->seg;
+    if (seg == NULL) return access_read(h, &a), NULL;
+    segment_ref(seg);
+    ready_t *set = ready_all(seg, add, false), *gone = set ? ready_all(seg, drop, false) : NULL;
     Py_ssize_t count = set ? PyList_Size(add) : 0, drops = gone ? PyList_Size(drop) : 0;
     int done = gone == NULL ? -1 : change_all(h, false, set, count, gone, drops);
     ready_free(set, count);
     ready_free(gone, drops);
+    segment_unref(seg);
     if (done < 0) return NULL;
     Py_RETURN_NONE;
 }

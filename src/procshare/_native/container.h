@@ -275,7 +275,7 @@ int stage_prepare(seg_t *seg, stage_t *stage, redo_list_t *list);
 int stage_commit(seg_t *seg, stage_t *stage);
 void stage_committed(seg_t *seg, stage_t *stage);
 change_t *stage_find(const stage_t *stage, const mapkey_t *key);
-int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item);
+int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item, bool *fresh);
 int stage_delete(seg_t *seg, stage_t *stage, const mapkey_t *key);
 int stage_clear(seg_t *seg, stage_t *stage);
 uint64_t stage_length(seg_t *seg, const stage_t *stage);
@@ -288,12 +288,14 @@ typedef struct {
     seg_t *seg;
     hold_t *hold;
     stage_t *stage; /* of the block that the call is made in; NULL: none, or nothing is changed in it yet */
+    uint64_t block; /* which of its hold's that is, for a call that writes */
     bool inside;    /* a block */
 } access_t;
 int access_read(handle_t *h, access_t *a);
 int access_write(handle_t *h, access_t *a);
 int access_end(access_t *a, int done);
 int access_stage(access_t *a);
+int access_again(access_t *a);
 int access_begin_many(access_t *a, stage_t **stage, stage_t **saved, bool steps);
 int access_end_many(access_t *a, stage_t *stage, stage_t *saved, int done);
 bool guard_usable(const handle_t *h);

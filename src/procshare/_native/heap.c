@@ -65,23 +65,33 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
     return 1;
 }
 
-static int extend(seg_t *seg, unsigned order, uint64_t *offset) {
+/* What kept an extent from being had. It is raised when the heap lock is free again: making an exception runs Python, and a
+ * finalizer or a signal handler in that would wait for the lock of its own thread. */
+enum { TAKEN = 1, NO_MEMORY = -1, NO_SENSE = -2, NO_FILE = -3 };
+
+static int raise_refused(seg_t *seg, int why, int error, uint64_t need) {
+    if (why == NO_MEMORY) raise_out_of_memory(seg->name, need, shm_free_bytes());
+    else if (why == NO_SENSE) raise_named("CorruptSegment", seg->name, "its heap ends behind its file");
+    else raise_too_long(error, seg->name, need);
+    return -1;
+}
+
+/* *error*: errno, if it is NO_FILE. */
+static int extend(seg_t *seg, unsigned order, uint64_t *offset, int *error) {
     uint64_t backed = order >= HEAP_PUNCHED ? PAGE : (uint64_t)1 << order; /* the first page is there in any case, for the list's link */
     uint64_t length = (uint64_t)1 << order, end = atomic_load(&seg->header->heap_end);
     struct stat st;
     if (end < seg->size) end = seg->size;
-    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || end > (uint64_t)st.st_size + PAGE) {
-        raise_named("CorruptSegment", seg->name, "its heap ends behind its file");
-        return -1;
-    }
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || end > (uint64_t)st.st_size + PAGE) return NO_SENSE;
     uint64_t start = (end + length - 1) & ~(length - 1);
     FAULT(segment_reserving);
-    if (backed < length && segment_lengthen(seg, start + length, length) < 0) return -1;
-    if (segment_reserve(seg, start, backed) < 0) return -1;
+    *error = backed < length ? segment_stretch(seg, start + length) : 0;
+    if (*error == 0) *error = segment_back(seg, start, backed);
+    if (*error != 0) return *error == ENOSPC || *error == ENOMEM ? NO_MEMORY : NO_FILE;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);
     *offset = start;
-    return 1;
+    return TAKEN;
 }
 
 /* Space for *need* bytes: its offset and log2 of its length. 0, or -1 with an exception and nothing changed. There is memory
@@ -92,14 +102,16 @@ int heap_alloc(seg_t *seg, uint64_t need, bool whole, uint64_t *offset, unsigned
         raise_out_of_memory(seg->name, need, shm_free_bytes());
         return -1;
     }
+    if (segment_whole(seg) < 0) return -1; /* before the lock, since it may raise */
     int64_t patience = lock_quiet ? QUIET_NS : -1; /* in a quiet wait no signal is looked at */
     if (lock_word_acquire(seg, &seg->header->heap_lock, patience, NULL) < 0) return -1;
     seg->heap_busy = true;
-    int got = pop(seg, *order, offset);
-    if (got == 0) got = extend(seg, *order, offset);
+    int error = 0, got = pop(seg, *order, offset);
+    if (got == 0) got = extend(seg, *order, offset, &error);
     seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
-    if (got < 0 || *order < HEAP_PUNCHED) return got < 0 ? -1 : 0;
+    if (got < 0) return raise_refused(seg, got, error, (uint64_t)1 << *order);
+    if (*order < HEAP_PUNCHED) return 0;
     /* A large one is given its memory after the lock, which others want for less. */
     uint64_t backed = whole ? (uint64_t)1 << *order : (need + PAGE - 1) / PAGE * PAGE;
     if (segment_reserve(seg, *offset, backed) == 0) return 0;

@@ -176,6 +176,8 @@ void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
 int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed);
 bool segment_unmapped(seg_t *seg);
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length);
+int segment_back(seg_t *seg, uint64_t offset, uint64_t length);
+int segment_stretch(seg_t *seg, uint64_t end);
 bool segment_in_flight(const seg_t *seg);
 bool segment_claimed(const seg_t *seg);
 _Atomic uint64_t *segment_claim(const seg_t *seg, uint32_t index);

@@ -309,6 +309,14 @@ int parcel_pack(PyObject *obj, parcel_t *parcel) {
     return done;
 }
 
+/* In a child that was forked while this item waited: its extent and its place in the queue are for the parent to give. 0, or -1
+ * with an exception. */
+int parcel_inherited(const parcel_t *parcel) {
+    if (LIKELY(parcel->epoch == process.epoch)) return 0;
+    PyErr_SetString(PyExc_RuntimeError, "a forked child does not go on with its parent's put()");
+    return -1;
+}
+
 /* Also gives back an extent that was taken for it and not used. */
 void parcel_clear(seg_t *seg, parcel_t *parcel) {
     for (Py_ssize_t i = 0; i < parcel->view_count; i++) PyBuffer_Release(&parcel->views[i]);
@@ -318,7 +326,7 @@ void parcel_clear(seg_t *seg, parcel_t *parcel) {
     Py_CLEAR(parcel->owner);
     Py_CLEAR(parcel->links);
     Py_CLEAR(parcel->claimed);
-    if (parcel->large != 0) heap_free(seg, parcel->large >> 6, parcel->large & 63);
+    if (parcel->large != 0 && parcel->epoch == process.epoch) heap_free(seg, parcel->large >> 6, parcel->large & 63);
     parcel->large = 0;
 }
 

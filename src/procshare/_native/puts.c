@@ -8,7 +8,7 @@
 /* What was claimed for items that were not put in the end belongs to whoever has it. */
 static void disown(seg_t *seg, parcel_t *parcels, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        if (parcels[i].claimed != NULL) links_disown(seg, parcels[i].claimed);
+        if (parcels[i].claimed != NULL && parcels[i].epoch == process.epoch) links_disown(seg, parcels[i].claimed);
 }
 
 static int claim(seg_t *seg, parcel_t *parcels, int64_t count) {
@@ -38,6 +38,7 @@ static int put_all(handle_t *h, parcel_t *parcels, int64_t count, int64_t ns, bo
     int failed = 0;
     wait_t w = {.ns = ns};
     segment_pin(seg);
+    for (int64_t i = 0; i < count; i++) parcels[i].epoch = process.epoch;
     for (int64_t i = 0; i < count && !failed; i++) failed = queue_enlarge(seg, &parcels[i]);
     if (!failed) failed = claim(seg, parcels, count);
     while (!failed && done < count) {
@@ -109,6 +110,7 @@ PyObject *queue_encode(PyObject *self, PyObject *obj) {
         return NULL;
     }
     packed->queue = (handle_t *)Py_NewRef(self);
+    packed->parcel.epoch = process.epoch;
     packed->put = false;
     PyObject *capsule = PyCapsule_New(packed, NULL, packed_free);
     if (capsule != NULL) return capsule;
@@ -126,6 +128,7 @@ PyObject *queue_put_encoded(PyObject *self, PyObject *capsule) {
     if ((PyObject *)packed->queue != self) return PyErr_Format(PyExc_ValueError, "it was encoded for another queue");
     seg_t *seg = packed->queue->seg;
     if (seg == NULL) return raise_closed();
+    if (parcel_inherited(&packed->parcel) < 0) return NULL;
     segment_pin(seg);
     int64_t put = packed->parcel.large == 0 ? queue_enlarge(seg, &packed->parcel) : 0;
     if (put == 0) put = claim(seg, &packed->parcel, 1);

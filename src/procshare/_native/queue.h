@@ -18,6 +18,7 @@ typedef struct {
     Py_ssize_t view_count;
     PyObject *owner, *links, *claimed; /* what keeps *data*; the handles in the item; those that were claimed for it */
     uint64_t large;          /* where a body lies that has an extent of its own: offset << 6 | order; 0: none */
+    uint32_t epoch;          /* the process whose extent and claims these are: no forked child of its */
     char room[PARCEL_ROOM];
 } parcel_t;
 
@@ -38,6 +39,7 @@ typedef struct {
 } fetched_t;
 
 int parcel_pack(PyObject *obj, parcel_t *parcel);
+int parcel_inherited(const parcel_t *parcel);
 void parcel_clear(seg_t *seg, parcel_t *parcel);
 void parcel_write(const parcel_t *parcel, char *at, uint64_t size, uint64_t from);
 int fetch(source_t source, uint8_t tag, uint64_t length, fetched_t *out);

@@ -16,6 +16,8 @@
  */
 #include "container.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -34,6 +36,15 @@ static _Atomic uint64_t *word_of(seg_t *seg, uint32_t seat) {
     return page == 0 || seat >= SEAT_COUNT ? NULL : segment_at(seg, page * 4096ull + seat * LINE, 8);
 }
 
+/* A few pages, with the GIL: who reads keeps nothing, so no other thread may close the last handle meanwhile. */
+static bool reserve(seg_t *seg, uint64_t offset, uint64_t length) {
+    int done;
+    if (segment_fd(seg) < 0) return false;
+    do done = fallocate(seg->fd, 0, (off_t)offset, (off_t)length);
+    while (done < 0 && errno == EINTR);
+    return done == 0;
+}
+
 /* This process's word, once it has a seat; see reading_begin(). Where there is no memory for it, a private one: then its reads
  * are not seen. */
 _Atomic uint64_t *readers_join(seg_t *seg) {
@@ -50,10 +61,7 @@ _Atomic uint64_t *readers_join(seg_t *seg) {
     _Atomic uint64_t *word = word_of(seg, seat);
     if (word == NULL) return &unseen;
     if (seat / PER_PAGE >= pages) {
-        if (pages > SEAT_COUNT / PER_PAGE || segment_reserve(seg, start, (seat / PER_PAGE + 1) * 4096ull) < 0) {
-            PyErr_Clear();
-            return &unseen;
-        }
+        if (pages > SEAT_COUNT / PER_PAGE || !reserve(seg, start, (seat / PER_PAGE + 1) * 4096ull)) return &unseen;
         while (pages <= seat / PER_PAGE && !atomic_compare_exchange_strong(&c->reader_pages, &pages, seat / PER_PAGE + 1)) {}
     }
     if (seg->seat != (int)seat) return &unseen;

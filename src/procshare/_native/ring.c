@@ -172,17 +172,18 @@ int ring_lock_takes(seg_t *seg, int64_t ns) {
     return 0;
 }
 
-void ring_unlock_puts(seg_t *seg) {
-    seg->queue->putting = 0;
+/* In a child that was forked in the middle of this call, by a finalizer, the lock is its parent's. */
+static void unlock(_Atomic uint32_t *word, uintptr_t *holder) {
+    bool mine = *holder == this_thread();
     lock_quiet--;
-    lock_word_release(&queue_of(seg)->put_lock);
+    if (UNLIKELY(!mine)) return;
+    *holder = 0;
+    lock_word_release(word);
 }
 
-void ring_unlock_takes(seg_t *seg) {
-    seg->queue->taking = 0;
-    lock_quiet--;
-    lock_word_release(&queue_of(seg)->take_lock);
-}
+void ring_unlock_puts(seg_t *seg) { unlock(&queue_of(seg)->put_lock, &seg->queue->putting); }
+
+void ring_unlock_takes(seg_t *seg) { unlock(&queue_of(seg)->take_lock, &seg->queue->taking); }
 
 /* For lock.c: whether a thread of ours has the lock whose word names us. */
 bool queue_busy(const seg_t *seg, const _Atomic uint32_t *word) {
@@ -364,7 +365,9 @@ int64_t ring_put(seg_t *seg, parcel_t *parcels, int64_t count, int64_t ns) {
     if (UNLIKELY(locked != 0)) return locked < 0 ? -1 : 0;
     put_books_t books = puts_now(q, get(&q->put_commits));
     uint64_t back = UNLIKELY(seg->queue->maxsize > 0 && atomic_load(&q->leases) > 0) ? lease_backs(seg) : 0;
-    if (UNLIKELY(atomic_load(&q->shut))) {
+    if (UNLIKELY(count > 0 && parcel_inherited(parcels) < 0)) {
+        done = -1;
+    } else if (UNLIKELY(atomic_load(&q->shut))) {
         raise_channel(ERROR_SHUT_DOWN, NULL);
         done = -1;
     } else if (UNLIKELY(ring_map(seg) < 0 || books.head % 8 != 0)) {

@@ -139,8 +139,8 @@ int segment_start_process(void) {
 
 /* ---- making ---- */
 
-/* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later. */
-int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
+/* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later: 0 or errno. *had*: how much there was. */
+static int reserve(seg_t *seg, uint64_t offset, uint64_t length, uint64_t *had) {
     int error = segment_fd(seg) < 0 ? EBADF : 0;
     uint64_t done = 0;
     if (segment_whole(seg) < 0) return -1; /* to make the file longer again would hide it */
@@ -153,21 +153,40 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
             error = errno;
     }
     Py_END_ALLOW_THREADS
-    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + done), -1;
+    *had = done;
+    return error;
+}
+
+/* The same for who holds a lock under which nothing may be raised: 0 or errno. */
+int segment_back(seg_t *seg, uint64_t offset, uint64_t length) {
+    uint64_t had;
+    return reserve(seg, offset, length, &had);
+}
+
+/* 0, or -1 with an exception. */
+int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
+    uint64_t had;
+    int error = reserve(seg, offset, length, &had);
+    if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + had), -1;
     if (error != 0) return raise_too_long(error, seg->name, offset + length), -1;
     return 0;
 }
 
-/* See that the file is so long at least, with holes where nothing was reserved; *needed*: for how many bytes that is. */
-int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
+/* See that the file is so long at least, with holes where nothing was reserved: 0 or errno. */
+int segment_stretch(seg_t *seg, uint64_t end) {
     struct stat st;
-    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return raise_os(EBADF, seg->name), -1;
+    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return EBADF;
+    if ((uint64_t)st.st_size < end && ftruncate(seg->fd, (off_t)end) < 0) return errno;
+    if (seg->known_size < end) seg->known_size = end;
+    return 0;
+}
+
+/* The same: 0, or -1 with an exception. *needed*: for how many bytes that is. */
+int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
     if (segment_whole(seg) < 0) return -1;
-    if ((uint64_t)st.st_size >= end || ftruncate(seg->fd, (off_t)end) == 0) {
-        if (seg->known_size < end) seg->known_size = end;
-        return 0;
-    }
-    return raise_too_long(errno, seg->name, errno == EFBIG ? end : needed), -1;
+    int error = segment_stretch(seg, end);
+    if (error == 0) return 0;
+    return raise_too_long(error, seg->name, error == EFBIG ? end : needed), -1;
 }
 
 /* A name that nobody can guess, and an id, never 0. */

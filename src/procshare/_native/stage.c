@@ -17,7 +17,9 @@ stage_t *stage_new(seg_t *seg) {
         free(stage);
         return NULL;
     }
+    int collects = PyGC_Disable(); /* a finalizer might write to the block that this is for, and what it wrote be lost */
     stage->where = PyDict_New();
+    if (collects) PyGC_Enable();
     if (stage->where != NULL) return stage;
     free(stage);
     return NULL;
@@ -45,7 +47,9 @@ stage_t *stage_copy(const stage_t *stage) {
     stage_t *copy = malloc(sizeof *copy);
     if (copy == NULL) return (stage_t *)PyErr_NoMemory();
     *copy = *stage;
+    int collects = PyGC_Disable(); /* a finalizer might write to what is copied */
     copy->where = stage->where ? PyDict_Copy(stage->where) : NULL;
+    if (collects) PyGC_Enable();
     copy->change = malloc((stage->count + 1) * sizeof *copy->change);
     copy->tail = malloc((stage->tail_count + 1) * sizeof *copy->tail);
     copy->room = stage->count + 1;
@@ -99,10 +103,11 @@ static int in_base(seg_t *seg, const stage_t *stage, const mapkey_t *key) {
     return stage->cleared ? 0 : map_locate(seg, key, &number, &word);
 }
 
-/* Takes what *item* owns if it succeeds: 0, or -1 with an exception. */
-int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item) {
+/* Takes what *item* owns if it succeeds: 0, or -1 with an exception. *fresh*: whether the key was not there. */
+int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item, bool *fresh) {
     change_t *change = stage_find(stage, key);
     if (change == NULL && PyErr_Occurred()) return -1;
+    *fresh = false;
     if (change == NULL || !change->set) {
         int base = change ? change->base : in_base(seg, stage, key);
         bool back = change != NULL && change->base;
@@ -114,12 +119,13 @@ int stage_set(seg_t *seg, stage_t *stage, const mapkey_t *key, item_t *item) {
         change->set = true;
         change->base = base;
         change->fresh = !base || back;
-        stage->more += had || !base;
+        *fresh = had || !base;
+        stage->more += *fresh;
     }
     item_t old = change->item;
     change->item = *item;
     *item = (item_t){0};
-    item_clear(&old);
+    item_clear(&old); /* last: a handle's end may run anybody's code */
     return 0;
 }
 

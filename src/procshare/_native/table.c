@@ -80,9 +80,8 @@ static int contains(PyObject *self, PyObject *name) {
 /* d[name] = item, in the block or at once: 1 the key is new, 0 it was there, -1 exception. Takes what the item owns. */
 static int assign(access_t *a, const mapkey_t *key, item_t *item) {
     if (!a->inside) return map_put(a->seg, key, item);
-    uint64_t before = stage_length(a->seg, a->stage);
-    if (stage_set(a->seg, a->stage, key, item) < 0) return -1;
-    return stage_length(a->seg, a->stage) != before;
+    bool fresh;
+    return stage_set(a->seg, a->stage, key, item, &fresh) < 0 ? -1 : fresh;
 }
 
 static int put_item(handle_t *h, PyObject *name, PyObject *value) {
@@ -115,6 +114,7 @@ static int remove_staged(access_t *a, const mapkey_t *key, PyObject **out) {
         if (out != NULL && (word_copy(a->seg, word, &copy) < 0 || (*out = copy_decode(&copy)) == NULL)) return -1;
     } else if (out != NULL && (*out = item_decode(&change->item)) == NULL)
         return -1;
+    if (out != NULL && access_again(a) < 0) return -1;
     return stage_delete(a->seg, a->stage, key);
 }
 
@@ -241,6 +241,7 @@ static int increment_locked(access_t *a, const mapkey_t *key, PyObject *name, Py
     }
     if (found == 0) old = PyLong_FromLong(0);
     int done = old == NULL ? -1 : add_to(old, n, name, &item, sum);
+    if (done == 0 && a->inside && access_again(a) < 0) done = -1;
     if (done == 0) done = assign(a, key, &item) < 0 ? -1 : 1;
     item_clear(&item);
     if (done < 0) Py_CLEAR(*sum);

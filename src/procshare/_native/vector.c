@@ -340,6 +340,10 @@ static int pop_staged(access_t *a, uint64_t i, decoded_t *decoded, copy_t *copy,
             return access_end(a, 0) < 0 ? -1 : 2;
         }
     }
+    if (done == 1 && a->inside) { /* it was decoded meanwhile */
+        if (access_again(a) < 0) done = -1;
+        stage = a->stage;
+    }
     if (done == 1) done = i < stage_length(a->seg, stage) ? stage_remove(a->seg, stage, i, 1) : 0;
     return access_end_many(a, stage, saved, done) < 0 ? -1 : 1;
 }

@@ -55,6 +55,7 @@ void segment_remap_child(void) {
         if (seg->base == NULL) { /* a thread that the child has not got was making it */
             if (segment_fd(seg) >= 0) close(seg->fd);
             seg->fd = -1;
+            seg->dev = seg->ino = 0; /* nothing attaches to it here, though its file may get a name */
             continue;
         }
         int fd = open_sparing(path, O_RDWR | O_CLOEXEC);

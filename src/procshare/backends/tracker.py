@@ -7,10 +7,12 @@ has to release is put aside while one of its own calls is at work, and done at t
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -49,3 +51,16 @@ def release(work: Callable[[], object] | None = None) -> None:
             _put_aside.popleft()()
     finally:
         _busy.now = False
+
+
+def _renew() -> None:
+    # In a forked child: another thread of the parent may have been in the middle of a call to the tracker, whose lock
+    # would stay taken here for ever; and what was put aside is for the parent to release.
+    _put_aside.clear()
+    module: Any = sys.modules.get("multiprocessing.resource_tracker")
+    lock: Any = getattr(getattr(module, "_resource_tracker", None), "_lock", None)
+    if lock is not None and not _busy.now:  # else this very thread forked in the middle of a call, and goes on with it
+        lock._at_fork_reinit()
+
+
+os.register_at_fork(after_in_child=_renew)
