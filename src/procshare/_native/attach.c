@@ -104,9 +104,12 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
     if (keeps_others(h->kind)) container_end_file(name); /* what it keeps goes with it */
-    if (unlink(path) < 0) return false;
-    segment_unregister(&h->tracker, name);
-    return true;
+    sigset_t before;
+    hold_signals(&before);
+    bool gone = unlink(path) == 0;
+    if (gone) segment_unregister(&h->tracker, name);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return gone;
 }
 
 /* If nobody is attached to *name* and nothing keeps it (handed over counts only if not *in_flight*), unlink it. 1: done.
@@ -276,6 +279,25 @@ static PyObject *claims_on(const header_t *h, const char *base) {
     return claims;
 }
 
+/* Whether something in it was handed over, and waits to be attached to. What a container had claimed does not wait: if that is
+ * gone, its end was this one's. */
+static bool waits_for_somebody(const char *base, uint32_t slots) {
+    const header_t *h = (const header_t *)base;
+    if ((h->root.flags & SLOT_IN_FLIGHT) && atomic_load(&h->claim) == 0) return true;
+    for (uint32_t i = 1; i <= slots; i++) {
+        const slot_t *slot = (const slot_t *)(base + SLOTS_OFFSET) + (i - 1);
+        uint64_t claim = ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
+        if ((slot->flags & SLOT_IN_FLIGHT) && slot->state == SLOT_LIVE && claim == 0) return true;
+    }
+    return false;
+}
+
+static int read_window(int fd, char *base, size_t window) {
+    if (base != NULL && pread(fd, base, window, 0) == (ssize_t)window) return 0;
+    PyErr_NoMemory();
+    return -1;
+}
+
 /* (kind, size, flags, creator pid, seated pids, handed at, in flight, id, claims, [(slot, generation, kind, holder), ...]) */
 PyObject *segment_inspect(const char *name) {
     struct stat st;
@@ -286,16 +308,15 @@ PyObject *segment_inspect(const char *name) {
     if (read_header(fd, name, &st, &h) == 0) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
         char *base = aligned_alloc(128, window);
-        if (base == NULL || pread(fd, base, window, 0) != (ssize_t)window) PyErr_NoMemory();
-        else if ((pids = seated(fd, base)) != NULL && (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
-            atomic_fetch_and(&h.flags, ~(uint32_t)SEG_PERSIST);
-            bool in_flight = PyList_Size(claims) == 0 && !is_garbage(fd, &h);
+        /* Read again after the look at the seats: who sat there a moment ago may have handed it over before it left. */
+        if (read_window(fd, base, window) == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, base, window) == 0 &&
+            (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             header_t *real = (header_t *)base;
             /* A container's file has holes, so its memory is what it takes. */
             uint64_t size = is_container(h.kind) ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
             out = Py_BuildValue("(iKIIOKOKOO)", (int)h.kind, (unsigned long long)size, (unsigned)real->flags,
-                                (unsigned)h.creator_pid, pids, (unsigned long long)h.handed_at,
-                                in_flight ? Py_True : Py_False, (unsigned long long)h.id, claims, objects);
+                                (unsigned)h.creator_pid, pids, (unsigned long long)real->handed_at,
+                                waits_for_somebody(base, h.slots) ? Py_True : Py_False, (unsigned long long)h.id, claims, objects);
         }
         free(base);
     }

@@ -9,6 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -94,6 +95,7 @@ struct seg {
     /* of a slab that this process allocates from */
     seg_t *next_slab;
     uint32_t live, spare, fresh;
+    bool keeping; /* counted in `handles`: this process has objects of its own there, or may yet make some */
     uint16_t *spares;
     uint64_t *born;        /* by slot: fork count at its allocation */
     uint8_t *slot_exported;
@@ -168,6 +170,7 @@ void segment_leave(seg_t *seg);
 void segment_pin(seg_t *seg);
 void segment_unpin(seg_t *seg);
 void segment_destroy(seg_t *seg);
+void hold_signals(sigset_t *before);
 void segment_unregister(_Atomic uint64_t *registered, const char *name);
 void segment_hand_over(seg_t *seg);
 bool segment_names(const seg_t *seg, const char *name);

@@ -120,8 +120,8 @@ static void fork_child(void) {
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
         seg->owner = false;
         if (seg->exported) seg->handles--; /* neither ownership nor the right to allocate passes to a child */
-        if (seg->born != NULL) seg->handles--;
-        seg->exported = false;
+        if (seg->keeping) seg->handles--;
+        seg->exported = seg->keeping = false;
         seg->born = NULL;
         seg->next_slab = NULL;
         for (uint32_t i = 0; i <= seg->slots; i++) /* a child that inherits a handed-over object has attached to it */

@@ -402,6 +402,16 @@ int segment_export(seg_t *seg) {
     return 0;
 }
 
+/* Between unlinking a name and telling the tracker: a death there would make the tracker print a warning. A pool ends its
+ * workers by SIGTERM, also those that are about to leave. */
+void hold_signals(sigset_t *before) {
+    sigset_t deadly;
+    sigemptyset(&deadly);
+    sigaddset(&deadly, SIGTERM);
+    sigaddset(&deadly, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &deadly, before);
+}
+
 /* Remove the name, if it has one and it leads here. */
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
@@ -414,10 +424,13 @@ void segment_unlink_name(seg_t *seg) {
         PyErr_Restore(type, value, traceback);
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
+    sigset_t before;
+    hold_signals(&before);
     if (segment_names(seg, seg->name)) unlink(path);
     FAULT(segment_unlinked);
     seg->unlinked = true;
     unregister_name(seg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- leaving ---- */

@@ -28,6 +28,7 @@ static seg_t *make(void) {
         return (seg_t *)PyErr_NoMemory();
     }
     seg->handles = 1;
+    seg->keeping = true;
     seg->next_slab = process.slabs;
     process.slabs = seg;
     return seg;
@@ -93,6 +94,7 @@ void slab_give_back(seg_t *seg, uint32_t index) {
     bool named = atomic_load(&seg->header->flags) & SEG_LINKED;
     if (listed && !named && has_room(seg)) return; /* kept for the next object: it has no name to leave behind */
     slab_forget(seg);
+    seg->keeping = false;
     if (--seg->handles == 0) segment_leave(seg);
     segment_unref(seg);
 }
@@ -103,6 +105,7 @@ void slab_hand_over(seg_t *seg, uint32_t index) {
     if (seg->born[index] == 0) return;
     seg->born[index] = 0;
     if (--seg->live > 0) return; /* this process's other objects there still need its seat */
+    seg->keeping = false;
     seg->handles--;
     segment_unref(seg);
 }

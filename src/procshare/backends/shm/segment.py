@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from procshare import _errors
@@ -102,11 +103,12 @@ def _leave_at_exit() -> None:
 
 
 def _leave() -> None:
-    from multiprocessing import parent_process, resource_tracker
+    from multiprocessing import parent_process
 
+    tracker = _tracker()
     native.leave_all()
     # Daemons and workers of pools were ended by SIGTERM by now. What they owned would make the tracker print a warning.
-    if parent_process() is None and getattr(resource_tracker, "_resource_tracker")._fd is not None:
+    if parent_process() is None and getattr(tracker, "_resource_tracker")._fd is not None:
         _sweep(dry_run=False, forgotten=FORGOTTEN)
 
 
@@ -119,21 +121,25 @@ def _forked() -> None:
         _leave_at_exit()
 
 
-def register(name: str) -> None:
-    """Make the resource tracker of this process tree responsible for a name."""
+@cache
+def _tracker() -> Any:
+    # Kept, since nothing can be imported any more when the last handles go with the interpreter.
     from multiprocessing import resource_tracker
 
+    return resource_tracker
+
+
+def register(name: str) -> None:
+    """Make the resource tracker of this process tree responsible for a name."""
     if _fits_tracker(name):
         with tracking():
-            resource_tracker.register(f"/{name}", "shared_memory")
+            _tracker().register(f"/{name}", "shared_memory")
 
 
 def unregister(name: str) -> None:
     """Take a name off the resource tracker, which must have it."""
-    from multiprocessing import resource_tracker
-
     if _fits_tracker(name):
-        release(lambda: resource_tracker.unregister(f"/{name}", "shared_memory"))
+        release(lambda: _tracker().unregister(f"/{name}", "shared_memory"))
 
 
 def _fits_tracker(name: str) -> bool:
@@ -160,9 +166,7 @@ def current_task() -> int:
 
 def tracker_id() -> int:
     """What identifies the resource tracker that this process uses: the inode of the pipe to it. 0: none runs."""
-    from multiprocessing import resource_tracker
-
-    fd: int | None = getattr(resource_tracker, "_resource_tracker")._fd
+    fd: int | None = getattr(_tracker(), "_resource_tracker")._fd
     try:
         return 0 if fd is None else os.fstat(fd).st_ino
     except OSError:
