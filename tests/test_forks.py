@@ -33,7 +33,7 @@ from procshare import (
     segments,
 )
 from procshare.backends import native_built
-from scripts import Script, entries, left_since, run, until
+from scripts import Script, entries, left_since, until
 from support import Line, call
 
 if TYPE_CHECKING:
@@ -207,45 +207,6 @@ def test_a_child_goes_on_with_what_its_dead_parent_made(maker: str) -> None:
 
 
 # ---- a child that ends ----
-
-
-@pytest.mark.parametrize(
-    "end",
-    ["pass", "sys.exit()", "sys.exit('no')", "os._exit(0)", "1 / 0", "os.kill(os.getpid(), 9)", "x.close()"],
-)
-@pytest.mark.parametrize("how", ["os.fork()", "mp fork"])
-def test_a_child_never_unlinks_what_its_parent_made(end: str, how: str) -> None:
-    """However it ends, whatever it did with it."""
-    source = f"""
-things = [SharedCounter(5), SharedCounter(5, name="forks-kept"), SharedValue("five"), SharedArray([5])]
-names = [x.name for x in things]
-
-def child():
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    x = things[0]
-    for thing in things:
-        with thing.locked():
-            pass
-    {end}
-
-if {how == "os.fork()"}:
-    pid = os.fork()
-    if pid == 0:
-        child()
-        sys.exit()
-    os.waitpid(pid, 0)
-else:
-    process = mp.get_context("fork").Process(target=child)
-    process.start()
-    process.join()
-say(*[attach(name).closed for name in names])
-for x in things:
-    with x.locked(timeout=0):
-        pass
-"""
-    before = entries()
-    assert run(source) == (0, "False False False False\n", "")
-    assert entries() == before
 
 
 def test_leaving_an_inherited_with_block_removes_nothing(x: Any) -> None:

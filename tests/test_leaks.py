@@ -72,9 +72,6 @@ ORDERLY = {
 }
 
 
-DEATHS = ["os._exit(5)", "os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGKILL)"]
-
-
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("how", ORDERLY)
 def test_an_orderly_exit_leaves_and_prints_nothing(how: str, python: str) -> None:
@@ -85,85 +82,6 @@ def test_an_orderly_exit_leaves_and_prints_nothing(how: str, python: str) -> Non
     ended = run(f"{MAKE}\nmade = make('orderly')\n{code}", python=python)
 
     assert ended == (expected, "", "")
-    assert not left_since(before)
-
-
-@pytest.mark.parametrize("code", ["raise KeyError('unheard of')", "signal.raise_signal(signal.SIGINT)"])
-def test_an_exception_leaves_nothing(code: str) -> None:
-    """It prints its own traceback, and nothing more; Ctrl-C is one."""
-    before = entries()
-
-    ended = run(f"{MAKE}\nmade = make('raise')\n{code}")
-
-    assert ended.code in (1, -signal.SIGINT)
-    assert ended.err.count("Traceback") == 1
-    assert ended.err.splitlines()[-1] in ("KeyError: 'unheard of'", "KeyboardInterrupt")
-    assert not left_since(before)
-
-
-@pytest.mark.parametrize("code", DEATHS)
-def test_a_death_without_python_leaves_nothing(code: str) -> None:
-    """What it owned goes at once; what belongs to whoever is attached, at the latest when the next process creates."""
-    before = entries()
-
-    ended = run(f"{MAKE}\nmade = make('death')\n{code}")
-    assert ended.code in (5, -signal.SIGTERM, -signal.SIGKILL)
-    left = left_since(before, timeout=1)
-    run("SharedCounter()")
-
-    assert all("open" in name or name.startswith("procshare-") for name in left)
-    assert not left_since(before)
-
-
-@pytest.mark.parametrize("code", DEATHS)
-def test_what_a_dead_process_owned_goes_at_once(code: str) -> None:
-    """Without the help of another process that creates something."""
-    before = entries()
-
-    run(
-        f"""
-counter, value, named = SharedCounter(), SharedValue(b"x" * 100_000), SharedCounter(name=f"leaks-owned-{{os.getpid()}}")
-array = SharedArray.zeros(1000)
-exported = counter.name, value.name, array.name
-{code}"""
-    )
-
-    assert not left_since(before)
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("ends", ["kill", "exit"])
-def test_children_go_on_when_their_creator_ends(method: str, ends: str) -> None:
-    """They keep counting in what it made; all is gone when they are."""
-    before = entries()
-    source = """
-def child(counter, array, there, back):
-    say(os.getpid())
-    there.recv()
-    say(counter.increment(), array.array.sum())
-
-if __name__ == "__main__":
-    mp.set_start_method(sys.argv[1])
-    there, back = mp.Pipe(), mp.Pipe()
-    counter, array = SharedCounter(41), SharedArray([1, 2, 3])
-    process = mp.Process(target=child, args=(counter, array, there[1], back[1]))
-    process.start()
-    sys.stdin.readline()
-    if sys.argv[2] == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    there[0].send(None)
-"""
-    with Script(source, method, ends) as script:
-        pid = int(script.hear())
-        script.tell()
-        if ends == "exit":
-            assert script.hear() == "42 6"
-        script.process.wait()
-        # A forked child holds the other end itself and waits for ever. The others end of themselves, and are let: one
-        # killed between unlink and unregister leaves the tracker a name in vain, a warning, which "-W error" makes its
-        # end.
-        finish(pid, signal.SIGKILL if (method, ends) == ("fork", "kill") else 0)
-        assert script.ended().err == "" or ends == "kill"
     assert not left_since(before)
 
 
@@ -185,26 +103,6 @@ def act(how):
         time.sleep(20)
 """
 )
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_process_of_multiprocessing_leaves_nothing(method: str) -> None:
-    """However it ends, and also while its parent, which has shared objects too, goes on."""
-    before = entries()
-    source = f"""{CHILD}
-if __name__ == "__main__":
-    context = mp.get_context(sys.argv[1])
-    mine = make("parent")
-    ways = ["end", "raise", "exit", "_exit", "SIGTERM", "SIGKILL"]
-    processes = [context.Process(target=act, args=(how,)) for how in ways]
-    [process.start() for process in processes]
-    [process.join() for process in processes]
-    say(*(x.value if i < 10 else 0 for i, x in enumerate(mine[:2])))
-"""
-    with Script(source, method) as script:
-        assert script.hear() == "1 1"
-        assert script.ended() == (0, "", "")
-    assert not left_since(before)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -283,29 +181,6 @@ if __name__ == "__main__":
     assert not left_since(before)
 
 
-@pytest.mark.parametrize("how", ["os._exit(0)", "sys.exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_a_raw_fork_destroys_nothing_of_its_parents(how: str) -> None:
-    """A child of `os.fork()` ends in any way; its parent's objects stay, what it made itself goes."""
-    before = entries()
-    source = f"""{MAKE}
-mine = make("parent")
-names = [x.name for x in mine]
-child = os.fork()
-if child == 0:
-    own = SharedCounter(), SharedCounter(name=f"leaks-raw-{{os.getpid()}}"), SharedArray([1])
-    [x.name for x in own]
-    {how}
-os.waitpid(child, 0)
-say(len([procshare.attach(name) for name in names]))
-"""
-    with Script(source) as script:
-        assert script.hear() == "33"
-        ended = script.ended()
-    assert (ended.code, ended.out) == (0, "")
-    assert "KILL" in how or "_exit" in how or ended.err == ""
-    assert not left_since(before)
-
-
 @pytest.mark.parametrize("how", ["", "sys.exit(1)", "os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_stranger_destroys_nothing(how: str) -> None:
     """An unrelated process that attached ends in any way; the object stays its owner's."""
@@ -321,24 +196,6 @@ say(sum(x.increment() for x in mine))
         assert (counter.value, named.value) == (2, 6)
         again = run("say(*(SharedCounter.attach(name).value for name in sys.argv[1:]))", counter.name, named.name)
         assert again == (0, "2 6\n", "")
-
-
-def test_an_object_made_while_the_process_exits_is_removed() -> None:
-    """By atexit functions, too, which run after all else."""
-    before = entries()
-    source = """
-import atexit
-@atexit.register
-def late():
-    global made
-    made = SharedCounter(), SharedCounter(name=f"leaks-late-{os.getpid()}")
-    made[0].name
-"""
-    first = f"{source}\nSharedCounter()"
-    assert run(source) == (0, "", "")
-    assert not left_since(before)
-    assert run(first) == (0, "", "")
-    assert not left_since(before)
 
 
 def test_killed_all_at_once_nothing_is_left() -> None:
