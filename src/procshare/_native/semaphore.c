@@ -73,10 +73,14 @@ static int begin(handle_t *h, int64_t timeout) {
 
 static void end(handle_t *h) { lock_release(h->hold, false); }
 
-/* With the lock: this process's word, without what an earlier occupant of its seat left there. */
-static _Atomic uint64_t *mine(seg_t *seg) {
+/* With the lock: this process's word, without what an earlier occupant of its seat left there. That is free from now on, so it is
+ * counted again: nobody else could tell any more. */
+static _Atomic uint64_t *mine(seg_t *seg, slot_t *slot) {
     _Atomic uint64_t *word = held_at(seg, (uint32_t)seg->seat);
-    if (atomic_load(word) >> 32 != seg->token) atomic_store(word, (uint64_t)seg->token << 32);
+    uint64_t before = atomic_load(word);
+    if (LIKELY(before >> 32 == seg->token)) return word;
+    atomic_store(word, (uint64_t)seg->token << 32);
+    if ((uint32_t)before != 0) count_again(seg, slot);
     return word;
 }
 
@@ -97,9 +101,9 @@ static int take_robust(handle_t *h, int64_t timeout) {
     if (atomic_load(&slot->word) <= 0) return 0;
     int got = begin(h, timeout);
     if (got <= 0) return got;
+    _Atomic uint64_t *held = mine(h->seg, slot);
     int64_t left = atomic_load(&slot->word);
     if (left > 0) {
-        _Atomic uint64_t *held = mine(h->seg);
         FAULT(semaphore_taking);
         atomic_store(held, atomic_load(held) + 1);
         FAULT(semaphore_taken);
@@ -184,8 +188,8 @@ static int check(handle_t *h, int64_t n, int64_t new) {
 static int give_back_robust(handle_t *h, int64_t n) {
     slot_t *slot = h->slot;
     if (begin(h, -1) < 0) return -1;
+    _Atomic uint64_t *held = mine(h->seg, slot);
     int64_t left = atomic_load(&slot->word);
-    _Atomic uint64_t *held = mine(h->seg);
     int64_t have = (uint32_t)atomic_load(held);
     if (left > MOST) left = MOST; /* it is damaged */
     bool enough = have >= n && left >= 0 && left + n <= MOST;
