@@ -63,8 +63,10 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
 }
 
 static int read_header(int fd, const char *name, const struct stat *st, header_t *h) {
-    if (st->st_size < (off_t)HEADER_SIZE || pread(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h) {
-        raise_named("CorruptSegment", name, "the file is too short");
+    ssize_t n = st->st_size < (off_t)HEADER_SIZE ? 0 : pread(fd, h, sizeof *h, 0);
+    if (n != (ssize_t)sizeof *h) {
+        if (n < 0) raise_os(errno, name);
+        else raise_named("CorruptSegment", name, "the file is too short");
         return -1;
     }
     if (memcmp(h->magic, LAYOUT_MAGIC, sizeof h->magic) != 0) {
@@ -83,16 +85,19 @@ static int read_header(int fd, const char *name, const struct stat *st, header_t
     return 0;
 }
 
+/* Whether nothing keeps what nobody is attached to. What cannot be read is no garbage: it may be anything. */
 static bool is_garbage(int fd, const header_t *h) {
+    enum { AT_ONCE = 32 };
+    uint64_t claims[1 + SLAB_SLOTS];
+    slot_t slot[AT_ONCE];
     if (atomic_load(&h->flags) & SEG_PERSIST) return false;
     if (h->root.flags & SLOT_IN_FLIGHT || atomic_load(&h->claim) != 0) return false;
+    if (h->slots == 0) return true;
+    if (pread(fd, claims, sizeof claims, HEADER_SIZE) != (ssize_t)sizeof claims) return false;
     for (uint32_t i = 0; i < h->slots; i++) {
-        slot_t slot;
-        uint64_t claim;
-        if (pread(fd, &claim, sizeof claim, HEADER_SIZE + (i + 1) * sizeof claim) != (ssize_t)sizeof claim) break;
-        if (claim != 0) return false;
-        if (pread(fd, &slot, sizeof slot, SLOTS_OFFSET + i * sizeof slot) != (ssize_t)sizeof slot) break;
-        if ((slot.flags & SLOT_IN_FLIGHT) && slot.state == SLOT_LIVE) return false;
+        if (i % AT_ONCE == 0 && pread(fd, slot, sizeof slot, (off_t)(SLOTS_OFFSET + i * sizeof *slot)) != (ssize_t)sizeof slot) return false;
+        const slot_t *each = &slot[i % AT_ONCE];
+        if (claims[i + 1] != 0 || ((each->flags & SLOT_IN_FLIGHT) && each->state == SLOT_LIVE)) return false;
     }
     return true;
 }
@@ -292,9 +297,12 @@ static bool waits_for_somebody(const char *base, uint32_t slots) {
     return false;
 }
 
-static int read_window(int fd, char *base, size_t window) {
-    if (base != NULL && pread(fd, base, window, 0) == (ssize_t)window) return 0;
-    PyErr_NoMemory();
+static int read_window(int fd, const char *name, char *base, size_t window) {
+    if (base == NULL) return PyErr_NoMemory(), -1;
+    ssize_t n = pread(fd, base, window, 0);
+    if (n == (ssize_t)window) return 0;
+    if (n < 0) raise_os(errno, name);
+    else raise_named("CorruptSegment", name, "the file is too short");
     return -1;
 }
 
@@ -309,7 +317,7 @@ PyObject *segment_inspect(const char *name) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
         char *base = aligned_alloc(128, window);
         /* Read again after the look at the seats: who sat there a moment ago may have handed it over before it left. */
-        if (read_window(fd, base, window) == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, base, window) == 0 &&
+        if (read_window(fd, name, base, window) == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, name, base, window) == 0 &&
             (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             header_t *real = (header_t *)base;
             /* A container's file has holes, so its memory is what it takes. */

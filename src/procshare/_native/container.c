@@ -27,7 +27,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -341,8 +340,8 @@ seg_t *container_create(uint32_t kind) {
     if (seg == NULL) return NULL;
     container_t *c = container_of(seg);
     generation_t *g = generation_of(seg, 1);
-    while (getrandom(c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed) {}
-    uint64_t readers = place(seg, NULL, NULL, READERS_ORDER);
+    bool seeded = draw_random(c->seed, sizeof c->seed) == 0;
+    uint64_t readers = seeded ? place(seg, NULL, NULL, READERS_ORDER) : 0;
     c->readers = (uint32_t)(readers / PAGE);
     if (readers != 0 && (kind == KIND_LIST || container_add_index(seg, g, NULL, EXTENT_ORDER) == 0) && container_ready(seg, g, NULL, 1) == 0) {
         atomic_store(&c->generation, 1);

@@ -194,6 +194,7 @@ slot_t *segment_slot(seg_t *seg, uint32_t index);
 void segment_remap_child(void);
 int segment_open(const char *name);
 uint64_t shm_free_bytes(void);
+int draw_random(void *out, size_t length);
 int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);
 #define OBJECT_NAME_ROOM (NAME_ROOM + 32)

@@ -189,7 +189,15 @@ int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
     return raise_too_long(error, seg->name, error == EFBIG ? end : needed), -1;
 }
 
-/* A name that nobody can guess, and an id, never 0. */
+/* Up to 256 bytes that nobody can guess: 0, or -1 with an exception, where a filter of system calls forbids it. */
+int draw_random(void *out, size_t length) {
+    ssize_t n;
+    do n = getrandom(out, length, 0);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)length ? 0 : (raise_os(n < 0 ? errno : EIO, "procshare needs getrandom(2), which is refused"), -1);
+}
+
+/* A name that nobody can guess, and an id; 0 with an exception. */
 static uint64_t random_name(char *name) {
     static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
     struct {
@@ -197,7 +205,7 @@ static uint64_t random_name(char *name) {
         unsigned char bytes[16];
     } drawn;
     do
-        while (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn) {}
+        if (draw_random(&drawn, sizeof drawn) < 0) return 0;
     while (drawn.id == 0);
     strcpy(name, "procshare-");
     for (int i = 0; i < 16; i++) name[10 + i] = digits[drawn.bytes[i] & 31];
@@ -276,6 +284,10 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
     seg->size = (seg->payload + payload + PAGE - 1) / PAGE * PAGE;
     seg->known_size = seg->size;
     uint64_t id = random_name(seg->name);
+    if (id == 0) {
+        segment_discard(seg);
+        return NULL;
+    }
     list_segment(seg); /* before space is reserved, without the GIL: a child forked meanwhile would keep our seat alive */
     if (open_unnamed(seg, reserve < payload ? seg->payload + reserve : seg->size) < 0) {
         segment_unref(seg);
@@ -327,10 +339,15 @@ static uint64_t my_tracker(void) {
     return 0;
 }
 
-/* Tell the resource tracker that this process answers for the name, and note which tracker it is. */
+/* Tell the resource tracker that this process answers for the name, and note which tracker it is. One that was killed, or cannot be
+ * started, is no reason to fail: the last one out and the next process do without it. */
 static int register_name(seg_t *seg) {
-    if (call_hook("register", Py_BuildValue("(s)", seg->name)) < 0) return -1;
-    atomic_store(&seg->header->tracker, seg->tracker = my_tracker());
+    if (call_hook("register", Py_BuildValue("(s)", seg->name)) == 0) {
+        atomic_store(&seg->header->tracker, seg->tracker = my_tracker());
+        return 0;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_OSError)) return -1;
+    PyErr_Clear();
     return 0;
 }
 
@@ -342,8 +359,8 @@ void segment_unregister(_Atomic uint64_t *registered, const char *name) {
     PyErr_Fetch(&type, &value, &traceback);
     uint64_t tracker = my_tracker();
     if (tracker != 0 && atomic_compare_exchange_strong(registered, &tracker, 0) &&
-        call_hook("unregister", Py_BuildValue("(s)", name)) < 0)
-        PyErr_WriteUnraisable(NULL);
+        call_hook("unregister", Py_BuildValue("(s)", name)) < 0 && !PyErr_ExceptionMatches(PyExc_OSError))
+        PyErr_WriteUnraisable(NULL); /* but for a tracker that is gone, and the name with it */
     PyErr_Restore(type, value, traceback);
 }
 

@@ -1,0 +1,170 @@
+"""A traced process that does an operation, tells what came of it and what it holds, and lives on with the object."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import procshare
+from procshare.testing.operations import parts
+from procshare.testing.processes import PATIENCE
+from procshare.testing.tracer import Traced
+from procshare.testing.trials import Failed
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from procshare.testing.operations import Operation
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the traced process says of its work.
+
+    Attributes:
+        done: How many of its calls came back.
+        error: The name of the class of what one of them raised, if any did.
+        text: What that says.
+        clear: It is one of procshare's errors, or an OSError or MemoryError that tells which object it is about.
+        fds, mapped: How many descriptors, and bytes of shared files in its memory, it has more than before.
+    """
+
+    done: int
+    error: str | None
+    text: str
+    clear: bool
+    fds: int
+    mapped: int
+
+
+def holdings() -> tuple[int, int]:
+    """How many descriptors this process has, and bytes of shared files in its memory."""
+    mapped = 0
+    with open("/proc/self/maps") as lines:
+        for line in lines:
+            if " /dev/shm/" in line:
+                first, last = (int(each, 16) for each in line.split()[0].split("-"))
+                mapped += last - first
+    return len(os.listdir("/proc/self/fd")), mapped
+
+
+class Doer:
+    """The process that does the work, seen from both sides.
+
+    Args:
+        operation: What it is to do.
+        steps: How many of its calls.
+        x: The object.
+    """
+
+    def __init__(self, operation: Operation, steps: int, x: Any) -> None:
+        self._operation, self._steps, self._x = operation, steps, x
+        self._ours, self._theirs = multiprocessing.Pipe()
+        self._done, self._before = 0, (0, 0)
+        self.traced = Traced(self._work, self._prepare, self._tell)
+
+    # in that process
+
+    def _prepare(self) -> Any:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for what the standard library says of a tracker that seems dead
+        given = self._operation.given(self._x)
+        gc.collect()
+        self._before = holdings()
+        return given
+
+    def _work(self, given: Any) -> None:
+        for step in self._operation.steps[: self._steps]:
+            step(given)
+            self._done += 1
+
+    def _tell(self, outcome: Any, given: Any) -> None:
+        error = type(outcome).__name__ if isinstance(outcome, Exception) else None
+        text, clear = str(outcome), _is_clear(outcome)
+        gc.collect()
+        fds, mapped = holdings()
+        self._theirs.send(Told(self._done, error, text, clear, fds - self._before[0], mapped - self._before[1]))
+        self._hear()
+        with suppress(procshare.Closed):
+            self._operation.used(self._x)
+        with suppress(procshare.Closed, procshare.NotFound), ExitStack() as held:
+            for each in parts(self._x):
+                held.enter_context(_holding(each))
+            self._theirs.send("held")
+            self._hear()
+        del given
+        for each in parts(self._x):
+            each.close()
+        from multiprocessing import util
+
+        getattr(util, "_exit_function")()
+        self._theirs.send("left")
+        self._hear()
+
+    def _hear(self) -> None:
+        if not self._theirs.poll(PATIENCE):
+            raise TimeoutError("the process that looks on said nothing")
+        self._theirs.recv()
+
+    # in the one that looks on
+
+    def hear(self) -> Any:
+        """What it says next, if it lives."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._ours.poll(0.02):
+            if self.traced.poll():
+                raise Failed(f"the process ended with {self.traced.ended}")
+            if time.monotonic() > deadline:
+                raise Failed("the process hangs")
+        return self._ours.recv()
+
+    def say(self) -> None:
+        """Let it go on."""
+        self._ours.send(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.traced.kill()
+        self._ours.close()
+        self._theirs.close()
+
+
+def _is_clear(error: object) -> bool:
+    if isinstance(error, procshare.ProcshareError):
+        return True
+    if isinstance(error, (OSError, MemoryError)):
+        text = str(error)
+        return "procshare" in text or "/dev/shm" in text or "tracker" in text
+    return False
+
+
+def _holding(x: Any) -> Any:
+    if isinstance(x, (procshare.SharedLock, procshare.SharedRLock)):
+        return x
+    if isinstance(x, procshare.SharedRWLock):
+        return x.writing(PATIENCE)
+    if isinstance(x, procshare.Shared):
+        return x.locked(PATIENCE)
+    return ExitStack()
+
+
+def kept_out(x: Any) -> bool:
+    """Whether another process has the object's lock; also if it has none."""
+    try:
+        if isinstance(x, (procshare.SharedLock, procshare.SharedRLock)):
+            return not x.acquire(timeout=0)
+        if isinstance(x, procshare.SharedRWLock):
+            with x.reading(0):
+                return False
+        if isinstance(x, procshare.Shared):
+            with x.locked(0):
+                return False
+    except procshare.LockTimeout:
+        return True
+    return True
