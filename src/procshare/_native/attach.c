@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_plainly(const char *path, int flags) { return open(path, flags); }
+static int open_plainly(const char *path, int flags) { return AGAIN(open(path, flags)); }
 
 /* Open a segment's file, refusing what another user could have put there: a descriptor, -1 with an exception. */
 static int open_checked(const char *name, struct stat *st, int how(const char *path, int flags)) {
@@ -63,7 +63,7 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
 }
 
 static int read_header(int fd, const char *name, const struct stat *st, header_t *h) {
-    ssize_t n = st->st_size < (off_t)HEADER_SIZE ? 0 : pread(fd, h, sizeof *h, 0);
+    ssize_t n = st->st_size < (off_t)HEADER_SIZE ? 0 : AGAIN(pread(fd, h, sizeof *h, 0));
     if (n != (ssize_t)sizeof *h) {
         if (n < 0) raise_os(errno, name);
         else raise_named("CorruptSegment", name, "the file is too short");
@@ -299,7 +299,7 @@ static bool waits_for_somebody(const char *base, uint32_t slots) {
 
 static int read_window(int fd, const char *name, char *base, size_t window) {
     if (base == NULL) return PyErr_NoMemory(), -1;
-    ssize_t n = pread(fd, base, window, 0);
+    ssize_t n = AGAIN(pread(fd, base, window, 0));
     if (n == (ssize_t)window) return 0;
     if (n < 0) raise_os(errno, name);
     else raise_named("CorruptSegment", name, "the file is too short");

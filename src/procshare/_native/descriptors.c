@@ -33,10 +33,10 @@ void spare_renew(void) {
 
 /* open(2), for what is closed again soon. */
 int open_sparing(const char *path, int flags) {
-    int fd = open(path, flags);
+    int fd = AGAIN(open(path, flags));
     if (fd >= 0 || (errno != EMFILE && errno != ENFILE)) return fd;
     if (!ours()) return errno = EMFILE, -1;
     close(spare);
     spare = -1;
-    return open(path, flags);
+    return AGAIN(open(path, flags));
 }

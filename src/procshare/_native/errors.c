@@ -66,12 +66,21 @@ void *raise_os_hint(int error, const char *name, const char *hint) {
     return NULL;
 }
 
-void *raise_os(int error, const char *name) {
-    if (error == EMFILE || error == ENFILE)
-        return raise_os_hint(error, name, "each container, queue and array takes a descriptor: raise the limit (ulimit -n)");
-    errno = error;
-    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
+static const char *hint_for(int error) {
+    switch (error) {
+    case EMFILE:
+    case ENFILE: return "each container, queue and array takes a descriptor: raise the limit (ulimit -n)";
+    case ENOLCK: return "the kernel has no room for another file lock: close objects that are not needed";
+    case EAGAIN: return "what this needs is in use or locked: try again, with fewer objects or processes";
+    case ENOMEM: return "the kernel has no memory for this: close objects, or end processes";
+    case EIO: return "nothing was changed; the kernel's log (dmesg) may tell more";
+    default:
+        return "procshare needs files in a tmpfs that can be mapped, locked and linked: look for a filter of system calls, a security "
+               "module or a full disk, or use the stdlib backend (PROCSHARE_BACKEND=stdlib)";
+    }
 }
+
+void *raise_os(int error, const char *name) { return raise_os_hint(error, name, hint_for(error)); }
 
 /* Call hooks.<hook>(*args), or without arguments; 0, or -1 with an exception. Steals args. */
 int call_hook(const char *hook, PyObject *args) {

@@ -29,11 +29,11 @@ static unsigned order_for(uint64_t need) {
 /* The link of a free extent, read or written. Not by way of the mapping, for which this process may have no address space left:
  * an extent that cannot be mapped is neither damaged nor lost. */
 static bool link_get(seg_t *seg, uint64_t offset, uint64_t *next) {
-    return pread(seg->fd, next, sizeof *next, (off_t)offset) == (ssize_t)sizeof *next;
+    return AGAIN(pread(seg->fd, next, sizeof *next, (off_t)offset)) == (ssize_t)sizeof *next;
 }
 
 static bool link_put(seg_t *seg, uint64_t offset, uint64_t next) {
-    return pwrite(seg->fd, &next, sizeof next, (off_t)offset) == (ssize_t)sizeof next;
+    return AGAIN(pwrite(seg->fd, &next, sizeof next, (off_t)offset)) == (ssize_t)sizeof next;
 }
 
 static bool plausible(seg_t *seg, uint64_t offset, unsigned order) {

@@ -8,6 +8,7 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -194,6 +195,14 @@ slot_t *segment_slot(seg_t *seg, uint32_t index);
 void segment_remap_child(void);
 int segment_open(const char *name);
 uint64_t shm_free_bytes(void);
+/* A system call that a signal may interrupt; Python looks at signals after the core's calls. */
+#define AGAIN(call) (__extension__({ \
+    __typeof__(call) result_; \
+    do result_ = (call); \
+    while (result_ < 0 && errno == EINTR); \
+    result_; \
+}))
+
 int draw_random(void *out, size_t length);
 int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);

@@ -60,7 +60,7 @@ void object_name(seg_t *seg, slot_t *slot, char *out) {
 
 uint64_t shm_free_bytes(void) {
     struct statvfs fs;
-    return statvfs(SHM, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+    return AGAIN(statvfs(SHM, &fs)) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 /* The segment's descriptor, after a look that it is still ours: daemons close all descriptors they find (os.closerange),
@@ -74,7 +74,7 @@ int segment_fd(seg_t *seg) {
         return seg->fd;
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
-    seg->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    seg->fd = AGAIN(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (seg->fd < 0) return -1;
     if (fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) return seg->fd;
     close(seg->fd);
@@ -176,7 +176,7 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
 int segment_stretch(seg_t *seg, uint64_t end) {
     struct stat st;
     if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return EBADF;
-    if ((uint64_t)st.st_size < end && ftruncate(seg->fd, (off_t)end) < 0) return errno;
+    if ((uint64_t)st.st_size < end && AGAIN(ftruncate(seg->fd, (off_t)end)) < 0) return errno;
     if (seg->known_size < end) seg->known_size = end;
     return 0;
 }
@@ -191,10 +191,10 @@ int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
 
 /* Up to 256 bytes that nobody can guess: 0, or -1 with an exception, where a filter of system calls forbids it. */
 int draw_random(void *out, size_t length) {
-    ssize_t n;
-    do n = getrandom(out, length, 0);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)length ? 0 : (raise_os(n < 0 ? errno : EIO, "procshare needs getrandom(2), which is refused"), -1);
+    ssize_t n = AGAIN(getrandom(out, length, 0));
+    if (n == (ssize_t)length) return 0;
+    raise_os_hint(n < 0 ? errno : EIO, SHM, "names are drawn with getrandom(2), which a filter of system calls seems to refuse");
+    return -1;
 }
 
 /* A name that nobody can guess, and an id; 0 with an exception. */
@@ -237,13 +237,13 @@ static void fill_header(seg_t *seg, uint64_t id, const void *meta, size_t meta_s
 /* No file can be made in /dev/shm, of whatever size. */
 static void *raise_not_made(const seg_t *seg, int error) {
     if (error == ENOSPC) return raise_no_room(seg->name, seg->size, "files");
-    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR) return raise_os(error, SHM);
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) return raise_os(error, SHM);
     return raise_os_hint(error, SHM, "shared objects are made there: mount a tmpfs that this user may write to, or use the stdlib "
                                      "backend (PROCSHARE_BACKEND=stdlib)");
 }
 
 static int open_unnamed(seg_t *seg, uint64_t reserved) {
-    seg->fd = open(SHM, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    seg->fd = AGAIN(open(SHM, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (seg->fd < 0) return raise_not_made(seg, errno), -1;
     FAULT(segment_made);
     struct stat st;
@@ -251,7 +251,7 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     seg->dev = st.st_dev;
     seg->ino = st.st_ino;
     if ((st.st_mode & 0777) != 0600 && fchmod(seg->fd, 0600) < 0) return raise_os(errno, SHM), -1; /* the umask */
-    if (reserved < seg->size && ftruncate(seg->fd, (off_t)seg->size) < 0) return raise_too_long(errno, seg->name, seg->size), -1; /* else reserving does it */
+    if (reserved < seg->size && AGAIN(ftruncate(seg->fd, (off_t)seg->size)) < 0) return raise_too_long(errno, seg->name, seg->size), -1; /* else reserving does it */
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
     FAULT(segment_reserved);
     seg->base = mapping_new(seg, seg->fd, seg->size, 0, &seg->mapping);
@@ -395,6 +395,7 @@ int segment_publish(seg_t *seg, const char *name) {
         unregister_name(seg);
         if (error == EEXIST) raise_named("AlreadyExists", seg->name, "");
         else if (error == ENOENT) raise_named("NotFound", seg->name, "it was unlinked");
+        else if (error == ENOSPC) raise_no_room(seg->name, seg->size, "files");
         else raise_os(error, seg->name);
         return -1;
     }

@@ -36,7 +36,7 @@ static char *buffer_at(seg_t *seg, uint64_t buffer) {
 
 /* ---- reading ---- */
 
-/* Copy from a buffer. Not by way of the mapping if it may be a free extent by now, whose pages were given back: touching one
+/* Copy from a buffer; false if it is not there, or with an exception. Not by way of the mapping if it may be a free extent by now, whose pages were given back: touching one
  * would need a page, and where /dev/shm is full that is a SIGBUS. */
 static bool copy_out(seg_t *seg, uint64_t buffer, const char *at, uint64_t skip, char *to, uint64_t length) {
     if ((buffer & 63) < HEAP_PUNCHED) {
@@ -44,7 +44,9 @@ static bool copy_out(seg_t *seg, uint64_t buffer, const char *at, uint64_t skip,
         return true;
     }
     for (uint64_t done = 0; done < length;) {
-        ssize_t n = segment_fd(seg) < 0 ? -1 : pread(seg->fd, to + done, length - done, (off_t)((buffer >> 6) + skip + done));
+        if (segment_fd(seg) < 0) return false;
+        ssize_t n = AGAIN(pread(seg->fd, to + done, length - done, (off_t)((buffer >> 6) + skip + done)));
+        if (n < 0) raise_os(errno, seg->name);
         if (n <= 0) return false;
         done += (uint64_t)n;
     }

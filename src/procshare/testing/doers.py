@@ -30,7 +30,8 @@ class Told:
         done: How many of its calls came back.
         error: The name of the class of what one of them raised, if any did.
         text: What that says.
-        clear: It is one of procshare's errors, or an OSError or MemoryError that tells which object it is about.
+        clear: It is one of procshare's errors, or an OSError or MemoryError that tells which object it is about and
+            what to do; and neither speaks of damage nor of an interruption.
         fds, mapped: How many descriptors, and bytes of shared files in its memory, it has more than before.
     """
 
@@ -137,10 +138,10 @@ class Doer:
 
 def _is_clear(error: object) -> bool:
     if isinstance(error, procshare.ProcshareError):
-        return True
-    if isinstance(error, (OSError, MemoryError)):
+        return not isinstance(error, procshare.CorruptSegment)
+    if isinstance(error, (OSError, MemoryError)) and not isinstance(error, InterruptedError):
         text = str(error)
-        return "procshare" in text or "/dev/shm" in text or "tracker" in text
+        return ";" in text and ("procshare" in text or "/dev/shm" in text)
     return False
 
 
