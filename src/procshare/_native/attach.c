@@ -111,7 +111,9 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     if (keeps_others(h->kind)) container_end_file(name); /* what it keeps goes with it */
     sigset_t before;
     hold_signals(&before);
+    FAULT(segment_reaping);
     bool gone = unlink(path) == 0;
+    FAULT(segment_reaped);
     if (gone) segment_unregister(&h->tracker, name);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return gone;
@@ -176,9 +178,13 @@ seg_t *segment_peek(const char *name) {
     return seg;
 }
 
-/* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, -1 exception. */
+#define SEAT_LOOKS 5          /* with the GIL */
+#define PATIENCE_NS 10000000000LL
+
+/* Sit down in a freshly mapped segment: 1 seated, 0 try again from the start, 2 likewise but later, -1 exception. */
 static int settle(seg_t *seg, header_t *h) {
     bool alone = seat_take_all(seg->fd);
+    if (alone) FAULT(segment_alone);
     /* Read again, now that nobody is left who could change them: it may have been handed over since. */
     atomic_store(&h->flags, atomic_load(&seg->header->flags));
     atomic_store(&h->root.flags, atomic_load(&seg->header->root.flags));
@@ -187,7 +193,8 @@ static int settle(seg_t *seg, header_t *h) {
         seat_drop_all(seg->fd);
         return gone || !segment_names(seg, seg->name) ? 0 : (raise_named("NotFound", seg->name, "its owner is gone"), -1);
     }
-    if (seat_take(seg) < 0) {
+    if (seat_try(seg, SEAT_LOOKS) < 0) {
+        if (errno == EBUSY) return 2;
         if (errno != EAGAIN) return raise_os(errno, seg->name), -1;
         if (!segment_names(seg, seg->name)) return 0;
         PyErr_Format(PyExc_OSError, "%s has no free seat: %u processes are attached", seg->name, (unsigned)SEAT_COUNT);
@@ -198,8 +205,22 @@ static int settle(seg_t *seg, header_t *h) {
     return segment_names(seg, seg->name);
 }
 
+/* Somebody holds all seats for a moment: wait, with nothing open that a child forked meanwhile would keep. False, with an
+ * exception: that process is stopped, or so slow that it seems to be. */
+static bool wait_for_seats(const char *name, int64_t start) {
+    if (now_ns() - start > PATIENCE_NS) {
+        raise_lock_timeout(public_name(name), now_ns() - start, 0, -1);
+        return false;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    usleep(500);
+    Py_END_ALLOW_THREADS
+    return true;
+}
+
 /* Attach: one reference and a seat, or NULL with an exception. */
 seg_t *segment_attach(const char *name) {
+    int64_t start = now_ns();
     if (segment_start_process() < 0) return NULL;
     for (int tries = 0; tries < 1000; tries++) {
         struct stat st;
@@ -233,6 +254,8 @@ seg_t *segment_attach(const char *name) {
         }
         segment_discard(seg);
         if (settled < 0 || PyErr_CheckSignals() < 0) return NULL;
+        if (settled == 2 && !wait_for_seats(name, start)) return NULL;
+        if (settled == 2) tries--;
     }
     return raise_named("NotFound", name, "it was replaced again and again while attaching");
 }

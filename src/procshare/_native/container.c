@@ -17,7 +17,7 @@
  *
  * Deaths. Before the number is stored, the new generation is unnamed, so it is a gap, whose pages the next owner gives back.
  * After it, the old one is. A segment or arena extent is counted after its page is written down; until then it is a gap.
- * An arena's extent is counted before `arena_used` starts again from 0: in between, the old figure only wastes room.
+ * While an arena's extent is added, `arena_used` says so, and the next owner knows by the count of extents whether it was.
  * `arena_used` moves when a record is whole, and a record is named after that, so what is overwritten was never named. The
  * counts (`count`, `live`) are right while `sequence` is even; whoever takes the lock from the dead finds it odd, and counts again.
  */
@@ -157,11 +157,13 @@ void punch_gaps(seg_t *seg) {
     if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return;
     qsort(used, n, sizeof *used, by_start);
     uint64_t at = HEADER_SIZE;
+    FAULT(container_punching);
     for (unsigned i = 0; i <= n; i++) {
         uint64_t end = i < n ? used[i].start : (uint64_t)st.st_size;
         if (end > at) punch(seg, at, end);
         if (i < n && used[i].end > at) at = used[i].end;
     }
+    FAULT(container_punched);
 }
 
 /* ---- the parts of a generation. *other*: one more whose extents are in use; NULL while g is the current one ---- */
@@ -172,7 +174,8 @@ static int add_segment(seg_t *seg, generation_t *g, const generation_t *other) {
     uint64_t at = place(seg, g, other, segment_order(s));
     if (at == 0) return -1;
     g->table[s] = (uint32_t)(at / PAGE);
-    put(&g->table_reserved, 0);
+    put(&g->table_reserved, 0); /* a death before the next store makes the last one's memory be reserved again, which it has */
+    FAULT(container_segment_placed);
     atomic_store_explicit(&g->segments, (uint8_t)(s + 1), memory_order_release);
     FAULT(container_extended);
     return 0;
@@ -184,6 +187,7 @@ int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, 
     if (at == 0) return -1;
     unback(seg, at, 1ull << order); /* it must be all zeros, whatever was left in this gap */
     if (segment_reserve(seg, at, 1ull << order) < 0) return -1;
+    FAULT(container_index_backed);
     populate(seg, at, 1ull << order);
     if (seg->unpunched) {
         char *there = segment_at(seg, at, 1ull << order);
@@ -200,6 +204,7 @@ int container_add_spare(seg_t *seg, generation_t *g, const generation_t *other) 
     if (g->spare != 0) return 0;
     uint64_t at = place(seg, g, other, SPARE_ORDER);
     if (at == 0 || segment_reserve(seg, at, 1ull << SPARE_ORDER) < 0) return -1;
+    FAULT(container_spare_backed);
     g->spare = (uint32_t)(at / PAGE);
     return 0;
 }
@@ -220,6 +225,16 @@ int container_ready(seg_t *seg, generation_t *g, const generation_t *other, uint
     }
 }
 
+/* What the last of the arena's extents holds, and what of it has memory, is not known while one is added: a death would leave one
+ * figure of the old extent and one of the new. So meanwhile `arena_used` says this, and how many there were before. */
+#define ARENA_ADDING (1ull << 60)
+
+static void begin_arena(generation_t *g) {
+    atomic_store_explicit(&g->arena_reserved, 0, memory_order_release);
+    FAULT(container_arena_begun);
+    atomic_store_explicit(&g->arena_used, 0, memory_order_release);
+}
+
 /* Append a record of two pieces: its offset, or 0 with an exception. */
 uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other, uint8_t tag, const void *a, uint64_t na,
                           const void *b, uint64_t nb) {
@@ -238,10 +253,11 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
         if (at == 0) return 0;
         g->arena[n] = (uint32_t)(at / PAGE);
         g->arena_order[n] = (uint8_t)order;
-        put(&g->arena_reserved, 0);
+        put(&g->arena_used, ARENA_ADDING | n);
+        FAULT(container_arena_placed);
         atomic_store_explicit(&g->arenas, (uint8_t)++n, memory_order_release);
         FAULT(container_arena_added);
-        put(&g->arena_used, 0);
+        begin_arena(g);
     }
     uint64_t start = g->arena[n - 1] * PAGE, used = get(&g->arena_used), length = 1ull << (g->arena_order[n - 1] & 63);
     if (back(seg, start, &g->arena_reserved, used + need, length, get(&g->appended)) < 0) return 0;
@@ -264,6 +280,7 @@ void container_unappend(seg_t *seg, uint64_t offset, uint64_t length) {
     uint64_t room = record_room(length), used = get(&g->arena_used);
     if (n == 0 || n > MAX_ARENAS || used < room || g->arena[n - 1] * PAGE + used != offset + room) return;
     put(&g->arena_used, used - room);
+    FAULT(container_unappended);
     put(&g->appended, get(&g->appended) - room);
 }
 
@@ -398,10 +415,14 @@ void container_abandon(seg_t *seg) { punch_gaps(seg); }
 
 /* ---- after a death ---- */
 
-/* A new arena extent was counted, and `arena_used` still is the last one's. */
+/* If an extent was about to be added to the arena, it was, or the one before it counts as full. */
 static void reset_arena(seg_t *seg) {
     generation_t *g = current(seg);
-    if (g->arenas > 0 && get(&g->arena_reserved) == 0) put(&g->arena_used, 0);
+    uint64_t used = get(&g->arena_used);
+    unsigned before = used & 63;
+    if (!(used & ARENA_ADDING)) return;
+    if (g->arenas > before) begin_arena(g);
+    else put(&g->arena_used, before > 0 && before <= MAX_ARENAS ? 1ull << (g->arena_order[before - 1] & 63) : 0);
 }
 
 bool container_recovering; /* this process is at it */
@@ -418,7 +439,9 @@ void container_recover(seg_t *seg) {
         FAULT(container_recovering);
         if (is_list(seg)) list_recount(seg);
         else map_recount(seg);
+        FAULT(container_recounted);
         if (get(&c->pending) == 0) atomic_store(&c->sequence, (get(&c->sequence) | 1) + 1);
+        FAULT(container_recovered);
         punch_gaps(seg);
     }
     container_recovering = false;

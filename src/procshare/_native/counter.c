@@ -79,6 +79,7 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
             *old = atomic_load(&slot->word);
         }
         done = step(op, *old, arg, expected, new);
+        FAULT(counter_adding);
     } while (done == 1 && !atomic_compare_exchange_weak(&slot->word, old, *new));
     if (done == 1) {
         FAULT(counter_added);
@@ -129,6 +130,7 @@ static inline PyObject *add(handle_t *h, int64_t n) {
     int64_t old = atomic_load_explicit(word, memory_order_relaxed);
     do {
         if (UNLIKELY(old == COUNTER_LOCKED || __builtin_add_overflow(old, n, &new) || new == COUNTER_LOCKED)) return slow_add(h, n);
+        FAULT(counter_adding);
     } while (UNLIKELY(!atomic_compare_exchange_weak(word, &old, new)));
     FAULT(counter_added);
     change_notify((slot_t *)word); /* the word comes first in its slot */

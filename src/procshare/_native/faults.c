@@ -12,23 +12,29 @@ static const char *const names[] = {
     FAULT_POINTS(X)
 #undef X
 };
-static int armed = -1;
+static int armed = -1, deadly = SIGKILL;
 static long countdown;
+static _Atomic unsigned long seen[FAULT_COUNT];
 
 void fault_hit(enum fault point) {
+    atomic_fetch_add_explicit(&seen[point], 1, memory_order_relaxed); /* some are hit without the GIL */
     if ((int)point == armed && --countdown <= 0) {
-        kill(getpid(), SIGKILL);
+        kill(getpid(), deadly);
         for (;;) pause();
     }
 }
 
-/* "point", "point:n", or "" or "-" for none. False: no such point. */
+/* "point", "point:n", or "" or "-" for none; with "!" behind it stop there for ever, for somebody else to kill. False: no such
+ * point. Visits are counted anew. */
 static bool arm(const char *text) {
     armed = -1;
+    for (int i = 0; i < FAULT_COUNT; i++) atomic_store(&seen[i], 0);
     if (text == NULL || text[0] == '\0' || strcmp(text, "-") == 0) return true;
     const char *colon = strchr(text, ':');
     size_t length = colon ? (size_t)(colon - text) : strlen(text);
     countdown = colon ? strtol(colon + 1, NULL, 10) : 1;
+    deadly = text[strlen(text) - 1] == '!' ? SIGSTOP : SIGKILL;
+    if (colon == NULL && deadly == SIGSTOP) length--;
     for (int i = 0; i < FAULT_COUNT; i++)
         if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) {
             armed = i;
@@ -55,8 +61,21 @@ static PyObject *py_points(PyObject *module, PyObject *unused) {
     return out;
 }
 
+static PyObject *py_visits(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    PyObject *out = PyDict_New();
+    for (int i = 0; out != NULL && i < FAULT_COUNT; i++) {
+        unsigned long n = atomic_load(&seen[i]);
+        PyObject *count = n > 0 ? PyLong_FromUnsignedLong(n) : NULL;
+        if (n > 0 && (count == NULL || PyDict_SetItemString(out, names[i], count) < 0)) Py_CLEAR(out);
+        Py_XDECREF(count);
+    }
+    return out;
+}
+
 static PyMethodDef methods[] = {
     {"arm", py_arm, METH_O, "Die at this point: 'point', 'point:n' for its n-th visit, '-' for never."},
+    {"visits", py_visits, METH_NOARGS, "How often each point was visited since arm()."},
     {"fault_points", py_points, METH_NOARGS, "The names of all fault points."},
     {NULL, NULL, 0, NULL},
 };

@@ -179,6 +179,7 @@ static PyObject *attach_to(PyObject *cls, PyObject *args) {
         return NULL;
     }
     handle_adopt(h, seg, index, (uint8_t)kind, code);
+    FAULT(segment_arriving);
     atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
     return (PyObject *)h;
 }
@@ -286,7 +287,9 @@ static PyObject *method_hand_over(PyObject *self, PyObject *unused) {
     clock_gettime(CLOCK_REALTIME, &now);
     atomic_store(&seg->header->handed_at, (uint64_t)now.tv_sec);
     atomic_fetch_or(&h->slot->flags, SLOT_IN_FLIGHT);
+    FAULT(segment_handing);
     atomic_fetch_or(&seg->header->flags, SEG_SHARED);
+    FAULT(segment_handed);
     segment_hand_over(seg);
     h->created = false;
     if (h->index > 0) slab_hand_over(seg, h->index);
@@ -300,7 +303,9 @@ static PyObject *method_watch(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
     if (h->seg == NULL) return raise_closed();
-    return PyLong_FromUnsignedLong(atomic_fetch_or(&h->slot->change, 1) | 1);
+    uint32_t token = atomic_fetch_or(&h->slot->change, 1) | 1;
+    FAULT(change_watching);
+    return PyLong_FromUnsignedLong(token);
 }
 
 static PyObject *method_await_change(PyObject *self, PyObject *args) {

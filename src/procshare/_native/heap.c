@@ -90,6 +90,7 @@ static int extend(seg_t *seg, unsigned order, uint64_t *offset, int *error) {
     if (*error != 0) return *error == ENOSPC || *error == ENOMEM ? NO_MEMORY : NO_FILE;
     FAULT(heap_extending);
     atomic_store(&seg->header->heap_end, start + length);
+    FAULT(heap_extended);
     *offset = start;
     return TAKEN;
 }
@@ -114,7 +115,10 @@ int heap_alloc(seg_t *seg, uint64_t need, bool whole, uint64_t *offset, unsigned
     if (*order < HEAP_PUNCHED) return 0;
     /* A large one is given its memory after the lock, which others want for less. */
     uint64_t backed = whole ? (uint64_t)1 << *order : (need + PAGE - 1) / PAGE * PAGE;
-    if (segment_reserve(seg, *offset, backed) == 0) return 0;
+    if (segment_reserve(seg, *offset, backed) == 0) {
+        FAULT(heap_backed);
+        return 0;
+    }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     heap_free(seg, *offset, *order);
@@ -136,13 +140,17 @@ static bool soon(seg_t *seg, unsigned order) {
  * lock is not to be had soon, the extent is lost until the segment is gone. */
 void heap_free(seg_t *seg, uint64_t offset, unsigned order) {
     if (order < SMALLEST || order >= HEAP_CLASSES || !plausible(seg, offset, order)) return;
-    if (order >= HEAP_PUNCHED) punch(seg, offset, (uint64_t)1 << order);
+    if (order >= HEAP_PUNCHED) {
+        punch(seg, offset, (uint64_t)1 << order);
+        FAULT(heap_punched);
+    }
     if (!lock_word_try(seg, &seg->header->heap_lock) && !soon(seg, order)) return;
     seg->heap_busy = true;
     uint64_t next = atomic_load(&seg->header->heap_free[order]);
     bool linked = link_put(seg, offset, next);
     FAULT(heap_pushing);
     if (linked) atomic_store(&seg->header->heap_free[order], offset);
+    FAULT(heap_pushed);
     seg->heap_busy = false;
     lock_word_release(&seg->header->heap_lock);
 }

@@ -32,6 +32,7 @@ static uint32_t top(const seg_t *seg) {
 int lease_ready(seg_t *seg) {
     if (seg->queue->leases_ready) return 0;
     if (segment_reserve(seg, LEASES_OFFSET, LEASES * sizeof(lease_t)) < 0) return -1;
+    FAULT(lease_backed);
     seg->queue->leases_ready = true;
     return 0;
 }
@@ -98,6 +99,7 @@ void lease_let_go(seg_t *seg, uint32_t i) {
     uint64_t extent = get(&lease->extent);
     if ((extent & 63) < HEAP_PUNCHED) return;
     put(&lease->extent, 0);
+    FAULT(lease_shrinking);
     heap_free(seg, extent >> 6, extent & 63);
 }
 
@@ -107,6 +109,7 @@ static int64_t find_free(seg_t *seg) {
     for (uint32_t i = 0; i < LEASES; i++) {
         if ((uint32_t)atomic_load(&lease_at(seg, i)->state) != LEASE_FREE) continue;
         if (i >= atomic_load(&q->leases)) atomic_store(&q->leases, i + 1);
+        FAULT(lease_chosen);
         return i;
     }
     PyErr_Format(PyExc_RuntimeError, "%s has %d items on lease, which is the most", public_name(seg->name), LEASES);

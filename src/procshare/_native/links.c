@@ -171,6 +171,7 @@ static bool claim(seg_t *seg, handle_t *h) {
     if (child == NULL || child == seg || (atomic_load(&child->header->flags) & SEG_PERSIST)) return false;
     if (keeps_others(child->kind) && kept_by(seg, child)) return false;
     _Atomic uint64_t *word = segment_claim(child, h->index);
+    FAULT(links_claiming);
     if (!atomic_compare_exchange_strong(word, &none, seg->header->id)) {
         return none == ~seg->header->id && atomic_compare_exchange_strong(word, &none, seg->header->id); /* it was about to be dropped */
     }
@@ -364,6 +365,7 @@ static void mark(const char *object, uint64_t id) {
     seg_t *child = mapped(name), *peeked = child ? NULL : segment_peek(name);
     if (child == NULL && (child = peeked) == NULL) return;
     if (index <= child->slots) atomic_compare_exchange_strong(segment_claim(child, index), &id, ~id);
+    FAULT(links_marked);
     if (peeked != NULL) segment_discard(peeked);
 }
 

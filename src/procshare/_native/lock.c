@@ -107,6 +107,7 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
         } else {
             if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
             bit = LOCK_WAITERS;
+            FAULT(lock_waiting);
             if (doze(word, seen | LOCK_WAITERS, left, &slice, how) < 0) return -1;
         }
         if (segment_whole(seg) < 0) return -1;

@@ -233,6 +233,7 @@ int open_sparing(const char *path, int flags);
 
 /* seat.c */
 int seat_take(seg_t *seg);
+int seat_try(seg_t *seg, int patience);
 void seat_leave(seg_t *seg);
 bool seat_take_all(int fd);
 void seat_drop_all(int fd);
@@ -372,6 +373,7 @@ static inline void signal_some(_Atomic uint32_t *word, int count) {
 static inline uint32_t signal_watch(_Atomic uint32_t *word) {
     uint32_t token = atomic_fetch_or(word, 1) | 1;
     atomic_thread_fence(memory_order_seq_cst); /* what is looked at now is not older than the bit */
+    FAULT(change_watching);
     return token;
 }
 

@@ -78,6 +78,7 @@ int transaction_decided(seg_t *seg, const redo_t *redo, uint64_t pending) {
         if (strcmp(name, seg->name) == 0 || !says_committed(name, redo)) continue;
         uint64_t seen = pending; /* from now on, whoever asks us is told */
         atomic_compare_exchange_strong(&c->pending, &seen, (pending & ~3ull) | REDO_COMMITTED);
+        FAULT(transaction_decided);
         return 1;
     }
     if (atomic_load(&c->pending) != pending) return -1;
@@ -142,6 +143,7 @@ void transaction_tell(seg_t *seg) {
         const redo_t *there = (theirs & 3) == REDO_PREPARED ? redo_at(other, theirs, &count) : NULL;
         if (there != NULL && there->first == redo->first && there->transaction == redo->transaction)
             atomic_compare_exchange_strong(&container_of(other)->pending, &theirs, (theirs & ~3ull) | REDO_COMMITTED);
+        FAULT(transaction_told);
         if (peeked != NULL) segment_discard(peeked);
     }
 }

@@ -53,6 +53,7 @@ party_t *party_enter(seg_t *seg, uint32_t state, uint64_t ticket) {
     }
     atomic_store(&party->state, state);
     atomic_store(&party->ticket, ticket);
+    FAULT(parties_filled);
     atomic_store(&party->token, seg->token);
     return party;
 }

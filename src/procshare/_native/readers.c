@@ -62,9 +62,11 @@ _Atomic uint64_t *readers_join(seg_t *seg) {
     if (word == NULL) return &unseen;
     if (seat / PER_PAGE >= pages) {
         if (pages > SEAT_COUNT / PER_PAGE || !reserve(seg, start, (seat / PER_PAGE + 1) * 4096ull)) return &unseen;
+        FAULT(readers_backed);
         while (pages <= seat / PER_PAGE && !atomic_compare_exchange_strong(&c->reader_pages, &pages, seat / PER_PAGE + 1)) {}
     }
     if (seg->seat != (int)seat) return &unseen;
+    FAULT(readers_joined);
     atomic_store(word, 0);
     return seg->reading = word;
 }

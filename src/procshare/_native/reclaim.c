@@ -73,6 +73,7 @@ static uint64_t free_between(seg_t *seg, uint64_t from, uint64_t to) {
     char *at = to >= from + PAGE ? segment_at(seg, from, to - from) : NULL;
     if (at == NULL) return 0;
     atomic_store((_Atomic uint64_t *)(void *)at, (uint64_t)RECORD_FREE << 56 | (to - from - 8));
+    FAULT(reclaim_freed);
     return punch(seg, from + 8, to);
 }
 
@@ -129,6 +130,7 @@ static char *dead_pages(seg_t *seg, uint64_t *pages) {
         if (slot != 0 && page < *pages && dead[page]) put(&g->index[at], NO_ENTRY);
     }
     current(seg)->holes = 1;
+    FAULT(reclaim_hidden);
     return dead;
 }
 
@@ -138,6 +140,7 @@ static uint64_t reclaim_entries(seg_t *seg, const char *dead, uint64_t pages) {
         uint64_t at = offset_of(seg, p * PER_PAGE);
         if (dead[p]) freed += punch(seg, at, at + PAGE);
     }
+    FAULT(reclaim_punched);
     return freed;
 }
 
@@ -174,7 +177,9 @@ static void trim(seg_t *seg) {
     uint64_t length = 1ull << (s == 1 ? EXTENT_ORDER : EXTENT_ORDER + s - 2);
     uint64_t keep = elements > before ? (((elements - before) << look->shift) + PAGE - 1) & ~(PAGE - 1) : PAGE;
     atomic_store_explicit(&g->segments, (uint8_t)s, memory_order_release);
+    FAULT(reclaim_trimming);
     put(&g->table_reserved, keep);
+    FAULT(reclaim_trimmed);
     punch(seg, start + keep, start + length);
     punch_gaps(seg);
     container_look(seg);

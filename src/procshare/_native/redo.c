@@ -89,6 +89,7 @@ int redo_settle(seg_t *seg) {
         if (done == 1) apply(seg, redo, count);
         if (done == 1 && redo->first != 0) {
             put(&c->settled_first, redo->first);
+            FAULT(redo_noting);
             put(&c->settled, redo->transaction);
         }
     }

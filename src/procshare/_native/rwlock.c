@@ -68,6 +68,7 @@ static uint32_t counted(seg_t *seg, uint32_t seat, _Atomic uint64_t *word) {
     if (token >> 21 == seat + 1 && seat_alive(seg, token)) return token;
     FAULT(rwlock_clearing);
     atomic_compare_exchange_strong(word, &seen, 0);
+    FAULT(rwlock_cleared);
     return 0;
 }
 
@@ -270,6 +271,7 @@ static int take_lock(handle_t *h, hold_t *hold, int64_t timeout) {
         return -1;
     }
     want(seg, false);
+    FAULT(rwlock_unwanted);
     if (got < 0 || got == 2) clear_hint(seg, true);
     return got;
 }

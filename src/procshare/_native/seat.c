@@ -32,13 +32,17 @@ static seat_t *seat_at(seg_t *seg, uint32_t seat) { return (seat_t *)(seg->base 
  * whether it is alone. Not if a process sits there. */
 static bool worth_another_try(int fd, uint32_t seat, int *patience) {
     struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SEAT_LOCK_BASE + seat, .l_len = 1};
-    if (fcntl(fd, F_OFD_GETLK, &range) < 0 || (range.l_type != F_UNLCK && range.l_len == 1) || --*patience < 0) return false;
+    if (fcntl(fd, F_OFD_GETLK, &range) < 0 || (range.l_type != F_UNLCK && range.l_len == 1)) return false;
+    if (--*patience < 0) return false;
     if (range.l_type != F_UNLCK) usleep(100);
     return true;
 }
 
-/* Sit down: 0; -1 with errno EAGAIN if all seats are taken. */
-int seat_take(seg_t *seg) {
+int seat_take(seg_t *seg) { return seat_try(seg, 10000); }
+
+/* Sit down: 0; -1 with errno EAGAIN if all seats are taken, or EBUSY if for *patience* looks, of 0.1 ms or more, somebody held all of
+ * them at once, which takes a moment only, unless that process is stopped in the middle. */
+int seat_try(seg_t *seg, int patience) {
     if (segment_fd(seg) < 0) {
         errno = EBADF;
         return -1;
@@ -46,7 +50,6 @@ int seat_take(seg_t *seg) {
     uint32_t hint = atomic_fetch_add_explicit(&seg->header->seat_hint, 1, memory_order_relaxed);
     /* These have a cache line for each seat: the first ones share a page, and are all that is looked at. */
     if (is_container(seg->kind) || seg->kind == KIND_RWLOCK) hint %= 64;
-    int patience = 10000;
     for (uint32_t i = 0; i < SEAT_COUNT; i++) {
         uint32_t seat = (hint + i) % SEAT_COUNT;
         if (range_lock(seg->fd, F_WRLCK, seat, 1) == 0) {
@@ -62,6 +65,10 @@ int seat_take(seg_t *seg) {
         }
         if (errno != EAGAIN && errno != EACCES) return -1;
         if (worth_another_try(seg->fd, seat, &patience)) i--;
+        if (patience < 0) {
+            errno = EBUSY;
+            return -1;
+        }
     }
     errno = EAGAIN;
     return -1;
@@ -69,6 +76,7 @@ int seat_take(seg_t *seg) {
 
 void seat_leave(seg_t *seg) {
     if (seg->seat >= 0 && segment_fd(seg) >= 0) range_lock(seg->fd, F_UNLCK, (uint32_t)seg->seat, 1);
+    FAULT(seat_left);
     if (seg->reading != NULL) atomic_store(seg->reading, 0);
     seg->reading = NULL;
     seg->seat = -1;

@@ -343,6 +343,7 @@ static uint64_t my_tracker(void) {
  * started, is no reason to fail: the last one out and the next process do without it. */
 static int register_name(seg_t *seg) {
     if (call_hook("register", Py_BuildValue("(s)", seg->name)) == 0) {
+        FAULT(segment_tracked);
         atomic_store(&seg->header->tracker, seg->tracker = my_tracker());
         return 0;
     }
@@ -358,9 +359,11 @@ void segment_unregister(_Atomic uint64_t *registered, const char *name) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     uint64_t tracker = my_tracker();
-    if (tracker != 0 && atomic_compare_exchange_strong(registered, &tracker, 0) &&
-        call_hook("unregister", Py_BuildValue("(s)", name)) < 0 && !PyErr_ExceptionMatches(PyExc_OSError))
-        PyErr_WriteUnraisable(NULL); /* but for a tracker that is gone, and the name with it */
+    if (tracker != 0 && atomic_compare_exchange_strong(registered, &tracker, 0)) {
+        FAULT(segment_untracked);
+        if (call_hook("unregister", Py_BuildValue("(s)", name)) < 0 && !PyErr_ExceptionMatches(PyExc_OSError))
+            PyErr_WriteUnraisable(NULL); /* but for a tracker that is gone, and the name with it */
+    }
     PyErr_Restore(type, value, traceback);
 }
 
@@ -386,6 +389,7 @@ int segment_publish(seg_t *seg, const char *name) {
     if (tracked && name == NULL && register_name(seg) < 0) return -1;
     FAULT(segment_registered);
     atomic_fetch_or(&seg->header->flags, SEG_LINKED);
+    FAULT(segment_linking);
     for (int tries = 0;; tries++) {
         if (link_file(seg) == 0) break;
         int error = errno;
@@ -442,6 +446,7 @@ void segment_unlink_name(seg_t *seg) {
         PyErr_Restore(type, value, traceback);
     }
     snprintf(path, sizeof path, SHM "/%s", seg->name);
+    FAULT(segment_unlinking);
     sigset_t before;
     hold_signals(&before);
     if (segment_names(seg, seg->name)) unlink(path);

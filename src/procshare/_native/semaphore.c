@@ -120,8 +120,12 @@ static int take_robust(handle_t *h, int64_t timeout) {
 static inline int take(handle_t *h, int64_t timeout) {
     if (UNLIKELY(h->code == ROBUST)) return take_robust(h, timeout);
     int64_t left = atomic_load_explicit(h->word, memory_order_relaxed);
-    while (left > 0)
-        if (atomic_compare_exchange_weak(h->word, &left, left - 1)) return 1;
+    while (left > 0) {
+        FAULT(semaphore_acquiring);
+        if (!atomic_compare_exchange_weak(h->word, &left, left - 1)) continue;
+        FAULT(semaphore_acquired);
+        return 1;
+    }
     return 0;
 }
 

@@ -50,6 +50,7 @@ int slab_take(seg_t **out, uint32_t *index) {
     uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
     memset(slot, 0, sizeof *slot);
     atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
+    FAULT(slab_emptied);
     atomic_store_explicit(&slot->state, SLOT_LIVE, memory_order_release);
     FAULT(slab_live);
     segment_ref(seg);

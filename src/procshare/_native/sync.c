@@ -348,6 +348,7 @@ static PyObject *clear(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
     if (h->word == NULL) return raise_closed();
+    FAULT(event_clearing);
     atomic_fetch_and(h->word, ~(int64_t)1);
     FAULT(event_cleared);
     return answer(h, Py_NewRef(Py_None));

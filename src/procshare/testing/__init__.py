@@ -15,6 +15,6 @@ at that point; PROCSHARE_FAULT=<point>:<n> at its n-th visit. With PROCSHARE_FAU
 lives, until `arm()` names a point. Without the variable the core has no fault points at all.
 """
 
-from procshare.testing.faults import arm, fault_points
+from procshare.testing.faults import arm, fault_points, visits
 
-__all__ = ["arm", "fault_points"]
+__all__ = ["arm", "fault_points", "visits"]

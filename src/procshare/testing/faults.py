@@ -25,7 +25,8 @@ def arm(point: str) -> None:
     """From now on die at this point, in a process that was started with PROCSHARE_FAULT set.
 
     Args:
-        point: "structure.step", or "structure.step:n" for its n-th visit from now; "-" for none.
+        point: "structure.step", or "structure.step:n" for its n-th visit from now; "-" for none. With "!" behind it the
+            process does not die but stops there (SIGSTOP) for ever, so that somebody else can see to its death.
 
     Raises:
         ValueError: No point is called that.
@@ -36,6 +37,12 @@ def arm(point: str) -> None:
     if native is not _build():
         raise RuntimeError("this process runs the core without fault points; start it with PROCSHARE_FAULT=-")
     _build().arm(point)
+
+
+def visits() -> dict[str, int]:
+    """How often each point was visited since the last `arm()`, in this process; without those that were not."""
+    found: dict[str, int] = _build().visits()
+    return found
 
 
 def _build() -> Any:
