@@ -19,7 +19,7 @@ import procshare
 from container_doom import ACTIONS, Job, alike, doomed, glimpse, states, touching
 from container_storm import blow, check
 from container_support import same
-from death_support import CONTAINER_STEPS, PROMPT, another, in_time, patient
+from death_support import CONTAINER_STEPS, PROMPT, in_time, patient
 from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
 from procshare import SharedDict, SharedList, SharedSet, testing, transaction
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
 STEPS = [point for point in testing.fault_points() if point.startswith(CONTAINER_STEPS)] if native_built() else []
-LATER = ["container.recovering"]  # only who comes after a death comes to it
-POINTS = [point for point in STEPS if point not in LATER]
+LATER = ["container.recovering", "container.recounted", "container.recovered"]  # where who comes after a death may die
+ASKING = [
+    "transaction.told",
+    "transaction.decided",
+]  # likewise, of whoever has to ask or is asked; the sweep goes there
+POINTS = [point for point in STEPS if point not in (*LATER, *ASKING)]
 GENERAL = ["lock.acquired", "lock.releasing", "lock.released"]
-VISITS = (1, 7)
 ORDERS = cycle(
     [("items",), ("length", "items"), ("items", "length"), ()]
 )  # in which a survivor looks, before it sees all
@@ -151,29 +154,6 @@ def fill_and_empty(container: Any) -> None:
         container -= set(more)
     consistent(container)
     assert container.value == before
-
-
-@pytest.mark.parametrize("point", [*POINTS, *GENERAL])
-@patient
-def test_a_death_leaves_one_of_the_states(point: str, nursery: Nursery, ledger: Path) -> None:
-    """In every action that comes to the point, at its first visit or at a later one; and at least one does."""
-    met: list[str] = []
-    for visit in VISITS:
-        cases = left = make(ACTIONS)
-        while (which := die(nursery, f"{point}:{visit}", left, ledger)) >= 0:
-            case = left[which]
-            met.append(case.name)
-            number = found(case)
-            fresh = [another(each) for each in case.containers]
-            assert found(case._replace(containers=fresh)) == number
-            go_on(case.name, fresh, number)
-            for each in fresh:
-                each.close()
-            left = left[which + 1 :]
-        for case in cases:
-            assert alike(case.containers, states(case.name)[-1])
-        unlink(cases)
-    assert met
 
 
 AFTERWARDS = [*LATER, "lock.taken_over", "lock.recovered", "redo.applying", "redo.applied"]

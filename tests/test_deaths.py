@@ -20,10 +20,7 @@ import pytest
 import procshare
 from death_storm import blow
 from death_support import (
-    CHANNEL_STEPS,
-    CONTAINER_STEPS,
     PROMPT,
-    SYNC_STEPS,
     Task,
     Waiter,
     another,
@@ -33,7 +30,7 @@ from death_support import (
 )
 from ledger import HITS, PAIRS, WAIT, WRONG, Ledger
 from nursery import Nursery
-from procshare import NotFound, OwnerDied, SharedArray, SharedCounter, SharedValue, testing
+from procshare import NotFound, OwnerDied, SharedArray, SharedCounter, SharedValue
 from procshare.backends import native_built
 from scripts import Script, entries, left_since, run, until
 
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
-
-POINTS = testing.fault_points() if native_built() else ()
 
 DOOMED = """
 from procshare import testing
@@ -552,14 +547,6 @@ def test_a_slab_outlives_an_object_that_its_maker_died_unlinking() -> None:
         assert kept.increment() == 5
         assert take(kept) == "free"
         kept.close()
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_every_fault_point_has_a_scenario(point: str) -> None:
-    """A new step of the core comes with a death in it; those of containers, queues and locks have their own modules."""
-    assert point.startswith((*CONTAINER_STEPS, *CHANNEL_STEPS, *SYNC_STEPS)) or any(
-        point in scenarios for scenarios in (COMMITS, SUCCESSIONS, LIVES, ATTACHED)
-    )
 
 
 # ---- at random moments ----

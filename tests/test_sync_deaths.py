@@ -45,7 +45,12 @@ pytestmark = [
 ]
 
 STEPS = [point for point in testing.fault_points() if point.startswith(SYNC_STEPS)] if native_built() else []
-LATER = ["semaphore.counting", "semaphore.counted", "rwlock.clearing"]  # only who comes after a death comes to them
+LATER = [
+    "semaphore.counting",
+    "semaphore.counted",
+    "rwlock.clearing",
+    "rwlock.cleared",
+]  # only who comes after a death comes to them
 POINTS = [point for point in STEPS if point not in LATER]
 GENERAL = ["lock.acquired", "lock.releasing", "lock.released"]
 VISITS = (1, 2)

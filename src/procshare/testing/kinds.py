@@ -1,14 +1,10 @@
-"""Every public type, and what processes do with it: the rows of all the tables that this package prints.
-
-An act is what one process does to an object, in steps. Each step is one commit, so that after a death between two
-visible states there is no third: what a survivor sees is the state before the step or the one after it.
-"""
+"""Every public type: the rows of all the tables that this package prints. What processes do to them is in `acts.py`."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
@@ -37,22 +33,9 @@ from procshare import (
 from procshare.testing.processes import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator
 
     Step = Callable[[Any], object]
-
-
-@dataclass(frozen=True)
-class Act:
-    """What one process does to an object.
-
-    Attributes:
-        steps: Done one after the other, each of them one commit.
-        meanwhile: What a survivor does at the same time, over and over, so that a waiter is let go.
-    """
-
-    steps: Sequence[Step]
-    meanwhile: Step | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +47,11 @@ class Kind:
         look: All that it holds, as plain data. Changes nothing, and waits for nobody.
         use: What another process must be able to do at once, whatever happened: take each lock, write, read. May
             change the state.
-        acts: By role.
     """
 
     make: Callable[..., Any]
     look: Callable[[Any], Any]
     use: Step
-    acts: Mapping[str, Act] = field(default_factory=dict[str, Act])
 
 
 def prompt(x: Any, how: str = "locked") -> Any:

@@ -1,0 +1,302 @@
+"""A SIGKILL at each fault point of each type: `python -m procshare.testing.sweep`.
+
+For each type and role an act is done once, to learn which fault points it visits, and how often. Then it is done
+again and again, and its doer killed: between its steps, and at each point, at its first, second and last visit. What
+a survivor sees after a death between steps is what may be seen after a death in one of the two steps beside it, and
+nothing else. Whoever comes first after a death is killed as well, at each point that only the recovery leads to.
+
+By default all that is done with forked processes, and each point of each type once with the other start methods.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from procshare.testing.acts_lives import LIVES
+from procshare.testing.sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
+from procshare.testing.doomed import acts
+from procshare.testing.faults import fault_points
+from procshare.testing.processes import START_METHODS, Hung
+from procshare.testing.report import Report, chosen, parser
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+COLUMNS = [
+    "type",
+    "acts",
+    ">fault points",
+    ">deaths: fork",
+    ">spawn",
+    ">forkserver",
+    ">in recovery",
+    ">slowest, ms",
+    ">late once",
+    ">failures",
+]
+
+
+@dataclass
+class Row:
+    """What was done to a type.
+
+    Attributes:
+        acts: How many acts.
+        points: The fault points at which somebody died.
+        deaths: By start method.
+        recoveries: Deaths of those who came after.
+        slowest: The longest wait of a survivor, in seconds.
+        late: How often somebody was late, and in time at a second attempt.
+        failures: What was not survived.
+    """
+
+    acts: int = 0
+    points: set[str] = field(default_factory=set[str])
+    deaths: Counter[str] = field(default_factory=Counter[str])
+    recoveries: int = 0
+    slowest: float = 0.0
+    late: int = 0
+    failures: int = 0
+
+    def add(self, other: Row) -> None:
+        """Sum up."""
+        self.acts += other.acts
+        self.points |= other.points
+        self.deaths += other.deaths
+        self.recoveries += other.recoveries
+        self.slowest = max(self.slowest, other.slowest)
+        self.late += other.late
+        self.failures += other.failures
+
+    def cells(self) -> list[object]:
+        """For the table."""
+        deaths = [self.deaths[method] for method in START_METHODS]
+        return [
+            self.acts,
+            len(self.points),
+            *deaths,
+            self.recoveries,
+            round(self.slowest * 1000),
+            self.late,
+            self.failures,
+        ]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is done.
+
+    Attributes:
+        methods: Start methods.
+        full: Everything with each of them, and all recoveries.
+        every_visit: At all visits of a point, not only the first, the second and the last.
+        short: Each point of each type once, and some recoveries.
+        points: Only these: "name" or "name:n"; None: all.
+        then: Only this death in recovery.
+    """
+
+    methods: tuple[str, ...] = START_METHODS
+    full: bool = False
+    every_visit: bool = False
+    short: bool = False
+    points: tuple[str, ...] | None = None
+    then: str | None = None
+
+    def visits(self, point: str, count: int) -> Iterator[str]:
+        """At which visits of a point to die."""
+        exact = [each for each in self.points or () if each.startswith(point + ":")]
+        if exact:
+            yield from exact
+        elif self.points is None or point in self.points:
+            numbers = range(1, count + 1) if self.every_visit else sorted({1, min(count, 2), count})
+            yield from (f"{point}:{n}" for n in (numbers if not self.short else [1]))
+
+
+class Sweep:
+    """Does what a plan says."""
+
+    def __init__(self, sweeper: Sweeper, plan: Plan, report: Report) -> None:
+        self._sweeper, self._plan, self._report = sweeper, plan, report
+        self._row = Row()
+
+    def kind(self, kind: str, roles: Iterable[str]) -> Row:
+        """All about a type."""
+        self._row = Row()
+        done: set[tuple[str, str]] = set()  # (start method, point)
+        recovered: set[str] = set()
+        for role in roles:
+            self._row.acts += 1
+            known = self._states(kind, role)
+            if known is None:
+                continue
+            own = f"{role}: " if self._plan.full or acts()[kind][role].apart else ""
+            for method in self._plan.methods:
+                sparing = self._plan.short or (not self._plan.full and method != "fork")
+                for point, count in self._visits(kind, role, method).items():
+                    if sparing and (method, own + point) in done:
+                        continue
+                    if self._deaths(Death(kind, role, method), point, count, known):
+                        done.add((method, own + point))
+                    if method == "fork" and own + point not in recovered and self._recovers(point):
+                        recovered.add(own + point)
+                        self._recoveries(Death(kind, role, method, f"{point}:1"), known)
+        return self._row
+
+    def _recovers(self, point: str) -> bool:
+        return not self._plan.short or point.endswith(SHORT_RECOVERIES)
+
+    def _states(self, kind: str, role: str) -> list[Any] | None:
+        """What is seen after a death before the first step, and after each step."""
+        found = list[Any]()
+        for n in range(len(acts()[kind][role].steps) + 1):
+            outcome = self._try(Death(kind, role, stop=n))
+            if outcome is None:
+                return None
+            self._row.deaths["fork"] += outcome.died
+            found.append(outcome.seen)
+        return found
+
+    def _visits(self, kind: str, role: str, method: str) -> dict[str, int]:
+        outcome = self._try(Death(kind, role, method))
+        return outcome.visits if outcome is not None else {}
+
+    def _deaths(self, death: Death, point: str, count: int, known: list[Any]) -> int:
+        """How many died as they were to; what an act visits may depend on what else goes on."""
+        died = 0
+        for visit in self._plan.visits(point, count):
+            outcome = self._try(replace(death, point=visit), known)
+            if outcome is not None and outcome.died:
+                died += 1
+                self._row.deaths[death.method] += 1
+                self._row.points.add(point)
+        return died
+
+    def _recoveries(self, death: Death, known: list[Any]) -> None:
+        """Whoever comes first after a death dies at each point that it would not come to otherwise."""
+        outcome = self._try(replace(death, then="-"), known)
+        usual = self._sweeper.touched(death)
+        visits = outcome.visits if outcome is not None else {}
+        points = [point for point, count in visits.items() if self._plan.full or count != usual.get(point, 0)]
+        for point in points if self._plan.then is None else [self._plan.then]:
+            outcome = self._try(replace(death, then=point), known)
+            if outcome is not None and outcome.died == 2:
+                self._row.recoveries += 1
+                self._row.points.add(point.partition(":")[0])
+
+    def _try(self, death: Death, known: list[Any] | None = None) -> Outcome | None:
+        """One death; None if it was not survived, which is told."""
+        try:
+            outcome, again = once_more(partial(self._once, death, known))
+        except (Late, Wrong, Hung) as error:
+            why = str(error)
+        except Exception:  # noqa: BLE001 - of a survivor, who should have had none
+            why = traceback.format_exc()
+        else:
+            self._row.late += again
+            self._row.slowest = max(self._row.slowest, outcome.slowest)
+            return outcome
+        self._row.failures += 1
+        self._report.fail(f"{death}: {why}", how(death))
+        return None
+
+    def _once(self, death: Death, known: list[Any] | None) -> Outcome:
+        outcome = self._sweeper.die(death)
+        if known is not None and outcome.died:
+            allowed = [*known[outcome.done : outcome.done + 2], *acts()[death.kind][death.role].also]
+            if outcome.seen not in allowed:
+                raise Wrong(
+                    f"after {outcome.done} steps: {shown(outcome.seen)} instead of {' or '.join(map(shown, allowed))}"
+                )
+        return outcome
+
+
+LIKE_OTHERS = (
+    "SharedSet",
+    "SharedNamespace",
+    "SharedLock",
+    "SharedRLock",
+    "SharedSemaphore",
+    "SharedBoundedSemaphore",
+    "SharedEvent",
+    "SharedCondition",
+    "SharedRWLock",
+)  # made, attached to and removed as others are
+SHORT_RECOVERIES = ("acquired", "committed", "pending", "prepared", "taken", "marked", "switched", "linked", "ending")
+
+
+def shown(value: object) -> str:
+    """A value, for a message."""
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:200]} ... {text[-80:]} (hash {hash(text):x})"
+
+
+def how(death: Death) -> str:
+    """How to see a death again."""
+    words = [
+        "python -m procshare.testing.sweep --only",
+        death.kind,
+        "--roles",
+        repr(death.role),
+        "--methods",
+        death.method,
+    ]
+    if death.point != "-":
+        words += ["--points", death.point]
+    if death.then not in ("", "-"):
+        words += ["--then", death.then]
+    return " ".join(words)
+
+
+def sweep(report: Report, plan: Plan, kinds: Iterable[str], roles: Iterable[str] | None = None) -> Row:
+    """Sweep over types and roles: fills in the report, and returns its last row."""
+    total = Row()
+    with Sweeper() as sweeper:
+        for kind in kinds:
+            skipped = LIVES if plan.short and kind in LIKE_OTHERS else ()
+            wanted = [role for role in acts()[kind] if (roles is None or role in roles) and role not in skipped]
+            row = Sweep(sweeper, plan, report).kind(kind, wanted)
+            report.row(kind, *row.cells())
+            total.add(row)
+    report.row("all", *total.cells())
+    return total
+
+
+def arguments() -> argparse.Namespace:
+    """The command line's."""
+    made = parser(__doc__)
+    made.add_argument("--only", metavar="TYPE,...", help="these types")
+    made.add_argument("--roles", metavar="ROLE,...", help="these roles")
+    made.add_argument("--methods", metavar="METHOD,...", help="these start methods")
+    made.add_argument("--points", metavar="POINT[:N],...", help="these fault points, at all visits or at one")
+    made.add_argument("--then", metavar="POINT", help="and whoever comes next at this one")
+    made.add_argument("--full", action="store_true", help="all points with all start methods, and all recoveries")
+    made.add_argument("--every-visit", action="store_true", help="at each visit of a point")
+    made.add_argument("--short", action="store_true", help="each point of each type once, forked")
+    return made.parse_args()
+
+
+def main() -> int:
+    """Run it from the command line."""
+    options = arguments()
+    methods = tuple(chosen(START_METHODS, options.methods or ("fork" if options.short else None)))
+    points = None if options.points is None else tuple(options.points.split(","))
+    plan = Plan(methods, options.full, options.every_visit, options.short, points, options.then)
+    kinds = chosen(acts(), options.only)
+    roles = None if options.roles is None else options.roles.split(",")
+    report = Report("sweep", COLUMNS)
+    total = sweep(report, plan, kinds, roles)
+    if options.only is None and roles is None and points is None:
+        for point in fault_points():
+            if point not in total.points:
+                report.fail(f"no act comes to {point}")
+    return report.finish(options.into)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
