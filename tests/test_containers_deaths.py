@@ -181,6 +181,20 @@ def test_whoever_takes_over_may_die_as_well(then: str, nursery: Nursery, ledger:
     assert met
 
 
+@pytest.mark.parametrize("name", ["grow", "grow list"])
+@pytest.mark.parametrize("step", ["placed", "added", "begun"])
+@patient
+def test_a_death_while_the_arena_grows_loses_no_record(step: str, name: str, nursery: Nursery, ledger: Path) -> None:
+    """Neither the extent that was being added nor the one before it is taken for the other by whoever comes next."""
+    for visit in (1, 2, 3):
+        cases = make([name])
+        if die(nursery, f"container.arena_{step}:{visit}", cases, ledger) == 0:
+            go_on(name, cases[0].containers, found(cases[0]))
+        else:
+            assert visit > 1
+        unlink(cases)
+
+
 def read(container: Any) -> Any:
     """What a process that has only this container sees, without a lock."""
     return container.value

@@ -6,6 +6,7 @@ have died there. The survivor is this process, which runs the ordinary build.
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import signal
@@ -547,6 +548,27 @@ def test_a_slab_outlives_an_object_that_its_maker_died_unlinking() -> None:
         assert kept.increment() == 5
         assert take(kept) == "free"
         kept.close()
+
+
+def test_who_attaches_while_somebody_leaves_lets_others_run() -> None:
+    """It is stopped when it has all seats: who attaches waits until it goes on or dies, without the GIL."""
+    program = "x = SharedCounter.open(name); ready(); x.close()"
+    with Doomed(program, "segment.last_out!", NAME) as doomed:
+        doomed.go()
+        os.waitid(os.P_PID, doomed.process.pid, os.WSTOPPED | os.WNOWAIT)
+        attaching = Task(lambda: SharedCounter.open(NAME, 7))
+        begun = moment = time.monotonic()
+        longest = 0.0
+        while moment - begun < 1.5:
+            time.sleep(0.001)
+            moment, before = time.monotonic(), moment
+            longest = max(longest, moment - before)
+        assert attaching.is_alive()
+        assert longest < 0.7  # with the GIL it would be all of a second
+        doomed.process.kill()
+        with attaching.result() as opened:
+            assert opened.value in (0, 7)  # the one that was not removed yet, or a new one
+            opened.unlink()
 
 
 # ---- at random moments ----

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from procshare import SharedArray, SharedDict, SharedPipe
 from procshare.testing.acts_lives import all_acts
 from procshare.testing.faults import arm, visits
 from procshare.testing.processes import pickled
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from procshare.testing.acts import Act
 
 ROOM = 1 << 16
-PRELOADED = ["numpy", "procshare.testing.doomed", "procshare.backends.shm", "procshare._ends"]
+PRELOADED = ["numpy", "procshare.testing.doomed", "procshare.backends.shm"]
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,6 @@ def serve(connection: Connection[Any, Any]) -> None:
 
 def warm_up() -> None:
     """Load now what the doomed would each load for themselves."""
-    import procshare._ends
-    from procshare import SharedArray, SharedDict
-
-    assert procshare._ends
-    with SharedArray([1]) as array, SharedDict[str, int]({"a": 1}) as d:
+    here, there = SharedPipe()
+    with here, there, SharedArray([1]) as array, SharedDict[str, int]({"a": 1}) as d:
         pickle.loads(pickled((array, d)))

@@ -18,11 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from procshare.testing.acts_lives import LIVES
-from procshare.testing.sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
 from procshare.testing.doomed import acts
 from procshare.testing.faults import fault_points
 from procshare.testing.processes import START_METHODS, Hung
 from procshare.testing.report import Report, chosen, parser
+from procshare.testing.sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
 
 if TYPE_CHECKING:
     import argparse
