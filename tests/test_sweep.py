@@ -11,7 +11,8 @@ import pytest
 from procshare import testing
 from procshare.backends import native_built
 from procshare.testing.report import Report
-from procshare.testing.sweep import COLUMNS, Plan, Row, Sweep
+from procshare.testing.sweep import COLUMNS, Sweep
+from procshare.testing.sweep_plan import Plan, Row
 from procshare.testing.sweeper import Death, Outcome, Sweeper
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")

@@ -5,15 +5,14 @@ again and again, and its doer killed: between its steps, and at each point, at i
 a survivor sees after a death between steps is what may be seen after a death in one of the two steps beside it, and
 nothing else. Whoever comes first after a death is killed as well, at each point that only the recovery leads to.
 
-By default all that is done with forked processes, and each point of each type once with the other start methods.
+By default all that is done with forked processes, and each act and each point once with the other start methods.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,12 @@ from procshare.testing.doomed import acts
 from procshare.testing.faults import fault_points
 from procshare.testing.processes import START_METHODS, Hung
 from procshare.testing.report import Report, chosen, parser
+from procshare.testing.sweep_plan import Plan, Row
 from procshare.testing.sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 COLUMNS = [
     "type",
@@ -42,94 +42,20 @@ COLUMNS = [
 ]
 
 
-@dataclass
-class Row:
-    """What was done to a type.
-
-    Attributes:
-        acts: How many acts.
-        points: The fault points at which somebody died.
-        deaths: By start method.
-        recoveries: Deaths of those who came after.
-        slowest: The longest wait of a survivor, in seconds.
-        late: How often somebody was late, and in time at a second attempt.
-        failures: What was not survived.
-    """
-
-    acts: int = 0
-    points: set[str] = field(default_factory=set[str])
-    deaths: Counter[str] = field(default_factory=Counter[str])
-    recoveries: int = 0
-    slowest: float = 0.0
-    late: int = 0
-    failures: int = 0
-
-    def add(self, other: Row) -> None:
-        """Sum up."""
-        self.acts += other.acts
-        self.points |= other.points
-        self.deaths += other.deaths
-        self.recoveries += other.recoveries
-        self.slowest = max(self.slowest, other.slowest)
-        self.late += other.late
-        self.failures += other.failures
-
-    def cells(self) -> list[object]:
-        """For the table."""
-        deaths = [self.deaths[method] for method in START_METHODS]
-        return [
-            self.acts,
-            len(self.points),
-            *deaths,
-            self.recoveries,
-            round(self.slowest * 1000),
-            self.late,
-            self.failures,
-        ]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is done.
-
-    Attributes:
-        methods: Start methods.
-        full: Everything with each of them, and all recoveries.
-        every_visit: At all visits of a point, not only the first, the second and the last.
-        short: Each point of each type once, and some recoveries.
-        points: Only these: "name" or "name:n"; None: all.
-        then: Only this death in recovery.
-    """
-
-    methods: tuple[str, ...] = START_METHODS
-    full: bool = False
-    every_visit: bool = False
-    short: bool = False
-    points: tuple[str, ...] | None = None
-    then: str | None = None
-
-    def visits(self, point: str, count: int) -> Iterator[str]:
-        """At which visits of a point to die."""
-        exact = [each for each in self.points or () if each.startswith(point + ":")]
-        if exact:
-            yield from exact
-        elif self.points is None or point in self.points:
-            numbers = range(1, count + 1) if self.every_visit else sorted({1, min(count, 2), count})
-            yield from (f"{point}:{n}" for n in (numbers if not self.short else [1]))
-
-
 class Sweep:
     """Does what a plan says."""
 
     def __init__(self, sweeper: Sweeper, plan: Plan, report: Report) -> None:
         self._sweeper, self._plan, self._report = sweeper, plan, report
         self._row = Row()
+        self._died: set[tuple[str, str]] = set()  # start method, point
 
     def kind(self, kind: str, roles: Iterable[str]) -> Row:
         """All about a type."""
         self._row = Row()
-        done: set[tuple[str, str]] = set()  # (start method, point)
         recovered: set[str] = set()
+        if self._plan.short:
+            self._died.clear()
         for role in roles:
             self._row.acts += 1
             known = self._states(kind, role)
@@ -137,16 +63,21 @@ class Sweep:
                 continue
             own = f"{role}: " if self._plan.full or acts()[kind][role].apart else ""
             for method in self._plan.methods:
-                sparing = self._plan.short or (not self._plan.full and method != "fork")
-                for point, count in self._visits(kind, role, method).items():
-                    if sparing and (method, own + point) in done:
-                        continue
+                for point, count in self._chosen(kind, role, method, own):
                     if self._deaths(Death(kind, role, method), point, count, known):
-                        done.add((method, own + point))
+                        self._died.add((method, own + point))
                     if method == "fork" and own + point not in recovered and self._recovers(point):
                         recovered.add(own + point)
                         self._recoveries(Death(kind, role, method, f"{point}:1"), known)
         return self._row
+
+    def _chosen(self, kind: str, role: str, method: str, own: str) -> list[tuple[str, int]]:
+        """The points at which to die, and how often they are visited."""
+        visits = [*self._visits(kind, role, method).items()]
+        if not self._plan.sparing(method):
+            return visits
+        new = [each for each in visits if (method, own + each[0]) not in self._died]
+        return new or ([] if self._plan.short else visits[len(visits) // 2 :][:1])
 
     def _recovers(self, point: str) -> bool:
         return not self._plan.short or point.endswith(SHORT_RECOVERIES)
@@ -169,7 +100,7 @@ class Sweep:
     def _deaths(self, death: Death, point: str, count: int, known: list[Any]) -> int:
         """How many died as they were to; what an act visits may depend on what else goes on."""
         died = 0
-        for visit in self._plan.visits(point, count):
+        for visit in self._plan.visits(death.method, point, count):
             outcome = self._try(replace(death, point=visit), known)
             if outcome is not None and outcome.died:
                 died += 1
@@ -257,11 +188,13 @@ def sweep(report: Report, plan: Plan, kinds: Iterable[str], roles: Iterable[str]
     """Sweep over types and roles: fills in the report, and returns its last row."""
     total = Row()
     with Sweeper() as sweeper:
+        swept = Sweep(sweeper, plan, report)
         for kind in kinds:
             skipped = LIVES if plan.short and kind in LIKE_OTHERS else ()
             wanted = [role for role in acts()[kind] if (roles is None or role in roles) and role not in skipped]
-            row = Sweep(sweeper, plan, report).kind(kind, wanted)
+            row = swept.kind(kind, wanted)
             report.row(kind, *row.cells())
+            print(f"{kind}: {sum(row.deaths.values()) + row.recoveries} deaths", file=sys.stderr, flush=True)
             total.add(row)
     report.row("all", *total.cells())
     return total
