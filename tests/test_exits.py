@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,8 @@ from procshare.backends import native_built
 from procshare.testing.exit_table import WAYS
 from procshare.testing.exits import survive
 from procshare.testing.kinds import KINDS
-from scripts import run
+from procshare.testing.stdlib import CASES, GOOD, outcome
+from scripts import SHM, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
 
-@pytest.mark.parametrize("way", WAYS)
+SHORT = [way for way in WAYS if "forkserver" not in way or "goes on" in way]  # the program tries all
+
+
+@pytest.mark.parametrize("way", SHORT)
 def test_nothing_is_left_and_nobody_is_hurt(way: str) -> None:
     """All types, in all sorts of life; whoever is attached goes on."""
     assert survive(WAYS[way], list(KINDS)).problems == []
@@ -56,3 +62,44 @@ util.Finalize(None, late, exitpriority=-200)
 """
     ended = run(source)
     assert ended.out == "True\n", ended.err
+
+
+def test_a_name_that_was_removed_by_force_and_given_again_stays_the_new_ones() -> None:
+    """The old one's end neither removes it nor takes it off the resource tracker, which knows names only."""
+    source = """
+old = SharedCounter(name=f"exits-again-{os.getpid()}")
+os.unlink(f"/dev/shm/{old.segment}")
+new = SharedCounter(name=old.name)
+say(new.segment)
+old.unlink()
+SharedCounter.attach(new.name).close()
+if sys.argv[1] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = run(source, "end")
+    assert (ended.code, ended.err) == (0, "")
+    ended = run(source, "kill")
+    segment = SHM / ended.out.strip()
+    assert until(lambda: not segment.exists())
+
+
+def test_strangers_lost_descriptors_and_namespaces_cost_nothing() -> None:
+    """Each case of `procshare.testing.strangers` once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "procshare.testing.strangers", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_standard_library_does_not_survive(case: str) -> None:
+    """The right-hand column of the table of `procshare.testing.stdlib`."""
+    assert outcome(case, 1).startswith(GOOD)
+
+
+def test_the_standard_library_is_measured() -> None:
+    """One row of the left-hand column, which says what it does."""
+    assert outcome("holder of a lock killed: the next one gets it", 0).startswith("never")

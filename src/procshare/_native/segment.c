@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -434,6 +435,17 @@ void hold_signals(sigset_t *before) {
     pthread_sigmask(SIG_BLOCK, &deadly, before);
 }
 
+/* Whether another segment has the name now, and the same tracker knows it: someone removed ours by force. The tracker counts a
+ * name once, so it is the other's from now on. */
+static bool named_again(const seg_t *seg) {
+    uint64_t tracker = 0;
+    int fd = segment_open(seg->name);
+    if (fd < 0) return false;
+    if (pread(fd, &tracker, sizeof tracker, offsetof(header_t, tracker)) != (ssize_t)sizeof tracker) tracker = 0;
+    close(fd);
+    return tracker != 0 && tracker == atomic_load(&seg->header->tracker);
+}
+
 /* Remove the name, if it has one and it leads here. */
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
@@ -449,10 +461,11 @@ void segment_unlink_name(seg_t *seg) {
     FAULT(segment_unlinking);
     sigset_t before;
     hold_signals(&before);
-    if (segment_names(seg, seg->name)) unlink(path);
+    bool ours = segment_names(seg, seg->name);
+    if (ours) unlink(path);
     FAULT(segment_unlinked);
     seg->unlinked = true;
-    unregister_name(seg);
+    if (ours || !named_again(seg)) unregister_name(seg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

@@ -5,7 +5,9 @@ Each of these programs prints a table of what was survived, in Markdown, and end
     python -m procshare.testing.sweep       a SIGKILL at each fault point of each type
     python -m procshare.testing.steps       a SIGKILL after each store to shared memory
     python -m procshare.testing.chaos       processes of all types killed, stopped and restarted at random
-    python -m procshare.testing.exits       what is left after each way to end, and what strangers can destroy
+    python -m procshare.testing.exits       what is left after each way to end
+    python -m procshare.testing.strangers   what strangers, lost descriptors and other namespaces can destroy
+    python -m procshare.testing.stdlib      the same questions, asked of the standard library
     python -m procshare.testing.pressure    a full /dev/shm, resource limits
     python -m procshare.testing.syscalls    each system call failing in turn
     python -m procshare.testing.scale       thousands of objects and processes

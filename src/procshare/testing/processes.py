@@ -101,6 +101,8 @@ class Child:
         if not ready:
             raise Hung(f"process {self.pid} said nothing for {timeout:g} s")
         try:
+            if not self._connection.poll():
+                self.end(timeout)  # one that closed all its descriptors only seems to have ended
             if self._connection.poll():
                 return self._connection.recv()
         except (EOFError, ConnectionError):
