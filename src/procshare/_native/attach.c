@@ -233,7 +233,7 @@ seg_t *segment_attach(const char *name) {
         FAULT(segment_opened);
         if (seg == NULL && (seg = mapped_already(&st)) != NULL) close(fd);
         if (seg != NULL) {
-            if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, name);
+            if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno);
             if (!segment_names(seg, name)) {
                 if (seg->handles == 0) seat_leave(seg);
                 continue;

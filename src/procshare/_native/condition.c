@@ -172,7 +172,7 @@ static PyObject *wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     if ((s.hold = held(s.lock, "wait()", &s.owner)) == NULL) return NULL;
     seg_t *seg = h->seg;
     if (seg == NULL) return raise_closed(); /* by another thread, while held() asked for the task */
-    if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name);
+    if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno);
     uint64_t ticket = parties_ticket(seg);
     s.state = (uint32_t)ticket << 2 | PARTY_WAITING;
     s.token = seg->token;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Raise errors.<cls>(*args), stealing args. */
 static void *raise_with(const char *cls, PyObject *args) {
@@ -81,6 +82,14 @@ static const char *hint_for(int error) {
 }
 
 void *raise_os(int error, const char *name) { return raise_os_hint(error, name, hint_for(error)); }
+
+/* It could not sit down. A process that was forked after its parent had become another user cannot open the file. */
+void *raise_seatless(seg_t *seg, int error) {
+    if (seg->foreign == 0) return raise_os(error, seg->name);
+    return raise_named("NotOwned", seg->name,
+                       "it belongs to user %u, and this process was forked as user %u: fork first, then become another user",
+                       (unsigned)(seg->foreign - 1), (unsigned)geteuid());
+}
 
 /* Call hooks.<hook>(*args), or without arguments; 0, or -1 with an exception. Steals args. */
 int call_hook(const char *hook, PyObject *args) {

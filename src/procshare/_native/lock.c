@@ -82,6 +82,13 @@ static int doze(_Atomic uint32_t *word, uint32_t expected, int64_t left, int64_t
     return how & LOCK_DEAF ? 0 : PyErr_CheckSignals();
 }
 
+/* The interpreter ends while this daemon thread waits. An exception would be printed, and there is nothing to go on to. */
+static void wait_for_the_end(void) {
+    Py_BEGIN_ALLOW_THREADS
+    for (;;) pause();
+    Py_END_ALLOW_THREADS
+}
+
 /* 0, or 1 if it was a dead one's, 2 if the time is over and LOCK_QUIET was said, or -1 with an exception. *h*, if any: give up
  * when this handle is closed. */
 static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot, int how, const handle_t *h) {
@@ -111,13 +118,14 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
             if (doze(word, seen | LOCK_WAITERS, left, &slice, how) < 0) return -1;
         }
         if (segment_whole(seg) < 0) return -1;
+        if (UNLIKELY(seg->token == 0 && process.leaving)) wait_for_the_end();
         if (seg->token == 0 || seg->handles == 0 || (h != NULL && h->seg != seg))
             return raise_closed(), -1; /* closed by another thread meanwhile */
     }
 }
 
 static int take_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot_t *slot, int how, const handle_t *h) {
-    if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
+    if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot, how, h);
     if ((got == 0 || got == 1) && slot != NULL) slot_recover(slot);

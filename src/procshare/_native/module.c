@@ -59,6 +59,7 @@ static PyObject *inspect(PyObject *module, PyObject *name) {
 /* leave_all(): this process is about to exit. What it owns goes; of the rest it is perhaps the last one out. */
 static PyObject *leave_all(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
+    process.leaving = true;
     for (seg_t *seg = process.segments, *next; seg != NULL; seg = next) {
         segment_ref(seg); /* leaving may run Python, and that may collect handles */
         if (seg->born != NULL) slab_end(seg);

@@ -79,6 +79,7 @@ struct seg {
     int seat;
     uint32_t token; /* my lock word */
     bool owner, exported, unlinked, heap_busy; /* heap_busy: a thread of ours has the heap lock */
+    uint32_t foreign; /* of a forked child that may not open it: 1 + whose it is */
     bool making;  /* a container that is being filled: it gets its name when it is whole */
     hold_t **holds; /* by slot index; the root slot is index 0 */
     uint32_t *open; /* likewise: this process's handles */
@@ -133,6 +134,7 @@ typedef struct {
     seg_t *segments;
     seg_t *slabs;
     bool started;
+    bool leaving;        /* leave_all() was called: what waits now is a daemon thread */
     int64_t interpreter; /* the one that has the core: types and handles are not shared between two */
     int cpus;
     _Atomic bool cut; /* some segment's file was made shorter: see mapping.c */
@@ -446,6 +448,7 @@ void *raise_unmapped(int error, const char *name, uint64_t needed);
 void *raise_os_hint(int error, const char *name, const char *hint);
 void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns);
 void *raise_os(int error, const char *name);
+void *raise_seatless(seg_t *seg, int error);
 int call_hook(const char *hook, PyObject *args);
 
 #endif

@@ -166,7 +166,7 @@ static int begin_reading(handle_t *h, int64_t timeout) {
     seg_t *seg = h->seg;
     hold_t *reading = reading_here(seg);
     if (reading != NULL) return reading->depth++, 0;
-    if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
+    if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     if (UNLIKELY(!go_in(seg, held_here(hold_if_any(h)))) && go_in_slowly(h, timeout) < 0) return -1;
     if (segment_whole(seg) < 0) return -1;
     if (UNLIKELY((reading = spare_record(seg)) == NULL)) {
@@ -286,7 +286,7 @@ static int begin_writing(handle_t *h, int64_t timeout) {
         return hold->depth++, 0;
     }
     if (reading_here(seg) != NULL) return refuse(h, "this thread reads it: to wait until nobody does would be for ever");
-    if (seg->token == 0 && seat_take(seg) < 0) return raise_os(errno, seg->name), -1;
+    if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     slot_t *slot = h->slot;
     waiting_t w;
     uint32_t other = 0;

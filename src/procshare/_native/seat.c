@@ -122,7 +122,7 @@ static void fork_parent(void) { slab_parent_forked(); }
 static void fork_child(void) {
     process.pid = getpid();
     process.epoch++;
-    process.started = false;
+    process.started = process.leaving = false;
     process.slabs = NULL;
     lock_after_fork();
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {

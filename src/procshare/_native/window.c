@@ -1,6 +1,7 @@
 /* Mappings: windows into a file that grows, and a forked child's own in place of its parent's. */
 #include "native.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -59,6 +60,7 @@ void segment_remap_child(void) {
             continue;
         }
         int fd = open_sparing(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0 && errno == EACCES && fstat(seg->fd, &st) == 0 && st.st_ino == seg->ino) seg->foreign = (uint32_t)st.st_uid + 1;
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
             if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
             else if (fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) close(seg->fd); /* no other is left */

@@ -10,6 +10,7 @@ Each of these programs prints a table of what was survived, in Markdown, and end
     python -m procshare.testing.stdlib      the same questions, asked of the standard library
     python -m procshare.testing.pressure    a full /dev/shm, resource limits
     python -m procshare.testing.syscalls    each system call failing in turn
+    python -m procshare.testing.threads     forks, finalizers, signals and closes in the middle of each call
     python -m procshare.testing.scale       thousands of objects and processes
 
 A process that is started with PROCSHARE_FAULT=<point> in its environment loads the core's test build and kills itself
