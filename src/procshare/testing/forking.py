@@ -82,8 +82,8 @@ def during_calls(kind: str, tries: int) -> int:
         per_call = max(tries // len(CALLS[kind]), 1)
         for name, call in CALLS[kind].items():
             with hammering(partial(attempt, call, x)):
-                for n in range(per_call):
-                    end, expected = list(ENDS.values())[n % len(ENDS)]
+                for _ in range(per_call):
+                    end, expected = list(ENDS.values())[made % len(ENDS)]
                     act = (usable, nested, usable, in_a_thread)[(made // len(ENDS)) % 4]
                     code = reap(fork(partial(act, kind, x), end))
                     if code != expected:
