@@ -239,6 +239,8 @@ static void fill_header(seg_t *seg, uint64_t id, const void *meta, size_t meta_s
 static void *raise_not_made(const seg_t *seg, int error) {
     if (error == ENOSPC) return raise_no_room(seg->name, seg->size, "files");
     if (error == EMFILE || error == ENFILE || error == ENOMEM) return raise_os(error, SHM);
+    if (error == ENOENT || error == ENOTDIR || error == EROFS) /* the locks of the other backend would be there, too */
+        return raise_os_hint(error, SHM, "shared objects are made there: mount a tmpfs that this user may write to");
     return raise_os_hint(error, SHM, "shared objects are made there: mount a tmpfs that this user may write to, or use the stdlib "
                                      "backend (PROCSHARE_BACKEND=stdlib)");
 }
