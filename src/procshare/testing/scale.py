@@ -56,7 +56,7 @@ def small_objects(line: Line, count: int) -> None:
         SharedSemaphore,
     )
     cost = Cost(count)
-    made = [makers[n % len(makers)]() for n in range(count)]
+    made: list[Any] = [makers[n % len(makers)]() for n in range(count)]
     cells = cost.cells()
     check(all(each.increment() == 1 for each in made[::5]), "a counter does not count")
     for lock in made[2::5]:
@@ -69,7 +69,7 @@ def small_objects(line: Line, count: int) -> None:
 def of_each(line: Line, makers: Sequence[Callable[[], Any]], count: int) -> None:
     """So many with a segment each."""
     cost = Cost(count)
-    made = [makers[n % len(makers)]() for n in range(count)]
+    made: list[Any] = [makers[n % len(makers)]() for n in range(count)]
     for each in made:
         _ = each.name
     line.say(cost.cells())
@@ -80,9 +80,10 @@ def containers(line: Line, count: int) -> None:
     cost = Cost(count)
     makers: tuple[Callable[[], Any], ...] = (SharedDict, SharedList, SharedSet, SharedQueue)
     made: list[Any] = [makers[n % 4]() for n in range(count)]
+    fills = ("update", ({"a": 1},)), ("append", (1,)), ("add", (1,)), ("put", (1,))
     for n, each in enumerate(made):
-        fill: Any = (lambda x: x.update(a=1), lambda x: x.append(1), lambda x: x.add(1), lambda x: x.put(1))[n % 4]
-        fill(each)
+        name, args = fills[n % 4]
+        getattr(each, name)(*args)
         _ = each.name
     line.say(cost.cells())
 
