@@ -17,6 +17,7 @@ from procshare.testing.tracer import CONT, SYSCALL, Gone, Traced
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NO_RESULT = (1 << 64) - errno.ENOSYS  # what stands for the result of a call that is about to be made
 STACK = 320  # bytes of it among which is the address that a call of the C library returns to
 EMPTY_PATH = 0x1000  # the file is what the descriptor leads to
 AFTER_ALL = {"close", "munmap"}  # these do their work even where they say that they failed
@@ -93,6 +94,8 @@ def run(traced: Traced, denial: Denial | None = None) -> list[str]:
                 traced.go(CONT, stopped)
                 raise Gone(-stopped)
             registers = traced.registers()
+            if registers.rax != NO_RESULT:
+                continue  # the end of one that was begun before
             name = call_at(traced, registers.orig_rax)
             if name == "":
                 return seen

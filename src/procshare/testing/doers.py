@@ -64,42 +64,57 @@ class Doer:
     """
 
     def __init__(self, operation: Operation, steps: int, x: Any) -> None:
-        self._operation, self._steps, self._x = operation, steps, x
+        self.operation, self._steps, self.x = operation, steps, x
         self._ours, self._theirs = multiprocessing.Pipe()
-        self._done, self._before = 0, (0, 0)
-        self.traced = Traced(self._work, self._prepare, self._tell)
+        self.done, self._before = 0, (0, 0)
+        self.traced = self.start()
+
+    def start(self) -> Traced:
+        """Fork it, and stop it before it does anything."""
+        return Traced(self._work, self.prepare, self.tell)
 
     # in that process
 
-    def _prepare(self) -> Any:
+    def prepare(self) -> Any:
+        """What it does first, unseen."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for what the standard library says of a tracker that seems dead
-        given = self._operation.given(self._x)
+        given = self.operation.given(self.x)
         gc.collect()
         self._before = holdings()
         return given
 
     def _work(self, given: Any) -> None:
-        for step in self._operation.steps[: self._steps]:
+        for step in self.operation.steps[: self._steps]:
             step(given)
-            self._done += 1
+            self.done += 1
 
-    def _tell(self, outcome: Any, given: Any) -> None:
+    def tell(self, outcome: Any, given: Any) -> None:
+        """What it does when its work is done."""
         error = type(outcome).__name__ if isinstance(outcome, Exception) else None
-        text, clear = str(outcome), _is_clear(outcome)
+        text, clear = str(outcome), is_clear(outcome)
         gc.collect()
         fds, mapped = holdings()
-        self._theirs.send(Told(self._done, error, text, clear, fds - self._before[0], mapped - self._before[1]))
+        self._theirs.send(Told(self.done, error, text, clear, fds - self._before[0], mapped - self._before[1]))
         self._hear()
         with suppress(procshare.Closed):
-            self._operation.used(self._x)
+            self.operation.used(self.x)
         with suppress(procshare.Closed, procshare.NotFound), ExitStack() as held:
-            for each in parts(self._x):
-                held.enter_context(_holding(each))
+            for each in parts(self.x):
+                held.enter_context(holding(each))
             self._theirs.send("held")
             self._hear()
-        del given
-        for each in parts(self._x):
+        self._leave(given)
+
+    def give_up(self, error: Exception, given: Any) -> None:
+        """What it does if it cannot use the object: say so, and leave."""
+        self._theirs.send(Told(self.done, type(error).__name__, str(error), is_clear(error), -1, -1))
+        self._hear()
+        self._leave(given)
+
+    def _leave(self, given: Any) -> None:
+        for each in parts(self.x):
             each.close()
+        del given
         from multiprocessing import util
 
         getattr(util, "_exit_function")()
@@ -136,7 +151,8 @@ class Doer:
         self._theirs.close()
 
 
-def _is_clear(error: object) -> bool:
+def is_clear(error: object) -> bool:
+    """Whether an error says what it is about and what to do, and does not speak of damage."""
     if isinstance(error, procshare.ProcshareError):
         return not isinstance(error, procshare.CorruptSegment)
     if isinstance(error, (OSError, MemoryError)) and not isinstance(error, InterruptedError):
@@ -145,7 +161,8 @@ def _is_clear(error: object) -> bool:
     return False
 
 
-def _holding(x: Any) -> Any:
+def holding(x: Any) -> Any:
+    """A block in which a process has the object's lock, if it has one."""
     if isinstance(x, (procshare.SharedLock, procshare.SharedRLock)):
         return x
     if isinstance(x, procshare.SharedRWLock):

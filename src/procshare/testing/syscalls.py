@@ -75,6 +75,7 @@ def trial(operation: Operation, denial: Denial, normal: Usual) -> Told:
         doer.traced.release()
         told: Told = doer.hear()
         judge(operation, told, operation.seen(x), normal)
+        operation.used(x)
         doer.say()
         said = doer.hear()
         if said == "held":
