@@ -26,7 +26,7 @@ docs: install-docs          ## the documentation, as HTML in site/; a warning is
 bench: install-bench        ## every benchmark, each beside the standard library in the same run
 	$(BIN)/python benchmarks/run.py
 
-sanitize:                   ## the tests on a core built with ASan and UBSan
+sanitize:                   ## the tests on cores built with ASan and UBSan, with TSan, with LSan
 	.ci/sanitize
 
 clean:                      ## all that can be made again

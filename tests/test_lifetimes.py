@@ -238,6 +238,35 @@ def test_a_closed_handle_can_still_remove_its_object(named: bool) -> None:
         SharedArray.attach(name)
 
 
+def test_a_slot_whose_name_was_known_is_gone() -> None:
+    """Its name leads nowhere, and no later object of its slab has its place."""
+    with SharedCounter(1) as beside:
+        gone = SharedCounter(2)
+        name, place = gone.name, gone.name.rpartition(".")[0]
+        assert beside.name.startswith(gone.segment)
+        gone.unlink()
+        assert not exists(name)
+        gone.close()
+        later = [SharedCounter(n) for n in range(50)]
+        assert place not in {each.name.rpartition(".")[0] for each in later}
+        assert not exists(name)
+        for each in later:
+            each.unlink()
+
+
+@pytest.mark.parametrize("end", ["close", "unlink", "__exit__"])
+def test_a_name_that_is_anothers_by_now_is_left_alone(end: str) -> None:
+    """Its file was removed by hand, and another has taken the name."""
+    made = SharedCounter(7, name=own("x"))
+    path = SHM / made.segment
+    path.unlink()
+    with SharedCounter(8, name=own("x")) as other:
+        getattr(made, end)(*[None] * (3 if end == "__exit__" else 0))
+        made.unlink()
+        assert path.exists()
+        assert SharedCounter.attach(own("x")).value == other.value == 8
+
+
 def test_views_taken_inside_a_block_outlive_it() -> None:
     """The guard of an array is the live array."""
     with SharedArray([1, 2, 3]) as made:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from functools import partial
-from queue import Empty
+from queue import Empty, Full
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +52,18 @@ def hold(line: Line, queue: SharedQueue[Any], n: int = 1) -> None:
         block.__exit__(None, None, None)
     line.tell("done")
     line.hear()
+
+
+def test_what_is_back_takes_its_place() -> None:
+    """A queue that is full of what came back is full."""
+    with SharedQueue[int](1) as small:
+        small.put(1)
+        with pytest.raises(ZeroDivisionError), small.lease():
+            raise ZeroDivisionError
+        with pytest.raises(Full):
+            small.put_nowait(2)
+        assert small.get_nowait() == 1
+        small.put_nowait(2)
 
 
 # ---- a holder that dies ----

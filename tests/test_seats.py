@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procshare import Handle, OwnerDied, SharedLock, SharedQueue, SharedRWLock, SharedSemaphore
+from procshare import Handle, OwnerDied, SharedCounter, SharedLock, SharedQueue, SharedRWLock, SharedSemaphore
 from procshare.backends import native_built
 from scripts import SHM
 from support import Child, Line, kept
@@ -87,6 +88,29 @@ def test_a_lock(successor: Callable[..., Any]) -> None:
         assert lock.acquire(timeout=5)
         assert lock.owner_died
         assert not lock.acquire(timeout=0)
+
+
+def visit(line: Line, lock: SharedLock, inside: SharedCounter) -> int:
+    """In a child: take it when it is free; how many are inside then, at the most."""
+    line.tell("waiting")
+    with lock:
+        most = inside.increment()
+        for _ in range(20):
+            time.sleep(0.001)  # not for a state: so long it is to be met by whoever comes
+            most = max(most, inside.value)
+        inside.decrement()
+    return most
+
+
+def test_two_take_over() -> None:
+    """Both wait for a dead holder's lock, and have it one after the other."""
+    for _ in range(5):
+        with kept(SharedLock()) as lock, SharedCounter() as inside, Child("fork", takes, lock.acquire) as dead:
+            assert dead.hear() == "taken"
+            with Child("fork", visit, lock, inside) as one, Child("fork", visit, lock, inside) as other:
+                assert (one.hear(), other.hear()) == ("waiting", "waiting")
+                dead.kill()
+                assert (one.result(), other.result()) == (1, 1)
 
 
 def once(lock: SharedRWLock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 import threading
 import time
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ from procshare import (
     testing,
 )
 from procshare.backends import native_built
-from scripts import until
+from scripts import SHM, until
 from support import Child, Line, WorkerDied, kept
 from sync_doom import ACTIONS, Action, doomed, touching
 from sync_storm import ROWS, blow
@@ -495,6 +496,37 @@ def test_a_barrier_breaks_when_a_party_dies_that_waits() -> None:
             barrier.wait(10)
         barrier.reset()
         assert (barrier.broken, barrier.n_waiting) == (False, 0)
+
+
+def wait_at(line: Line, x: SharedBarrier) -> None:
+    """In a child: be the first party."""
+    line.tell("waiting")
+    x.wait(60)
+
+
+def test_the_last_party_does_not_pass_with_a_dead_one() -> None:
+    """It finds the barrier broken."""
+    with kept(SharedBarrier(2)) as x:
+        with Child("fork", wait_at, x) as first:
+            assert first.hear() == "waiting"
+            assert until(lambda: x.n_waiting == 1)
+            first.kill()
+        with pytest.raises(threading.BrokenBarrierError):
+            x.wait(20)
+        assert x.broken
+
+
+def test_the_dead_leave_room_for_others() -> None:
+    """All entries of a condition are theirs, and yet one who lives has one."""
+    with kept(SharedCondition()) as x:
+        assert x.name
+        seat, room = 700, 1023  # nobody sits there; src/procshare/_native/layout.h
+        head, entry = struct.pack("=QII", room, room, 0), struct.pack("=IIQ", (seat + 1) << 21, 1 << 2 | 1, 1)
+        with (SHM / x.segment).open("r+b") as file:
+            file.seek(8192)
+            file.write(head + entry * room)
+        with x:
+            assert x.wait(0.01) is False
 
 
 @patient

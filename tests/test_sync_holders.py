@@ -17,6 +17,7 @@ import pytest
 
 from death_support import Task, another, check, forked, in_time, patient
 from procshare import (
+    Closed,
     KindMismatch,
     LockTimeout,
     SharedArray,
@@ -398,6 +399,29 @@ def test_a_notification_goes_to_who_waited_longest() -> None:
                 condition.notify()
             tasks[n].result()
             assert order == list(range(n + 1))
+
+
+def test_a_notification_of_who_left_goes_to_another() -> None:
+    """The one it was for was woken, and found its handle closed."""
+    with kept(SharedCondition()) as condition:
+        twin = another(condition)
+        begun = threading.Semaphore(0)
+
+        def work(x: SharedCondition) -> bool:
+            with x:
+                begun.release()
+                return x.wait(20)
+
+        leaving = Task(partial(work, twin))
+        assert begun.acquire(timeout=10)
+        staying = Task(partial(work, condition))
+        assert begun.acquire(timeout=10)
+        with condition:
+            condition.notify()
+            twin.close()
+        assert staying.result() is True
+        with pytest.raises(Closed):
+            leaving.result()
 
 
 def test_a_bound_is_kept_by_all_processes() -> None:

@@ -50,7 +50,7 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
     if (h->size < HEADER_SIZE || h->size % 4096 != 0 || h->size > file_size) return "its size is not the file's";
     if (h->payload < HEADER_SIZE || h->payload > h->size || h->payload_size > h->size - h->payload)
         return "its payload lies outside";
-    if (h->meta < META_OFFSET || h->meta > h->payload || h->meta_size > h->payload - h->meta) return "its description lies outside";
+    if (h->meta > h->payload || h->meta_size > h->payload - h->meta) return "its description lies outside";
     if (h->meta == META_OFFSET && h->meta_size > META_ROOM) return "its description lies over its seats";
     if (h->meta != META_OFFSET && h->meta < HEADER_SIZE) return "its description lies over its seats";
     if (h->slots != (h->kind == KIND_SLAB ? SLAB_SLOTS : 0)) return "its number of slots is wrong";

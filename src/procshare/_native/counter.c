@@ -4,7 +4,7 @@
  * saved value, and whoever wants to change it queues on the lock. The commit is the one store of the new value over it.
  *
  * Deaths. An increment is one instruction. Holding the lock before the mark: the word is the last commit. With the mark: the
- * next owner puts the saved value back (slot_recover). After the commit: the word is the new value. `saved` is
+ * next owner takes the saved value for it. After the commit: the word is the new value. `saved` is
  * written only by the lock's holder while the word is not marked, and is always some value that the word had.
  */
 #include "native.h"
@@ -20,7 +20,7 @@ int64_t counter_read(slot_t *slot) {
 int64_t counter_mark(slot_t *slot) {
     int64_t n = atomic_load(&slot->word);
     do {
-        if (n == COUNTER_LOCKED) n = atomic_load(&slot->saved); /* only in a damaged segment */
+        if (n == COUNTER_LOCKED) n = atomic_load(&slot->saved); /* whoever marked it is dead, or its thread has ended */
         atomic_store(&slot->saved, n);
         FAULT(counter_saved);
     } while (!atomic_compare_exchange_weak(&slot->word, &n, COUNTER_LOCKED) && n != COUNTER_LOCKED);
@@ -74,8 +74,8 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
                 lock_release(hold, false);
                 return raise_closed(), -1;
             }
-            slot_recover(slot); /* only a damaged segment is marked and unlocked */
             slot = hold->slot;
+            if (atomic_load(&slot->word) == COUNTER_LOCKED) atomic_store(&slot->word, atomic_load(&slot->saved)); /* a dead one's mark */
             *old = atomic_load(&slot->word);
         }
         done = step(op, *old, arg, expected, new);

@@ -4,8 +4,8 @@
  * the waiters bit and sleeps in slices of 1 to 50 ms; before each sleep it asks the kernel whether the holder's seat
  * is still occupied, and takes a dead holder's lock by compare-exchange on the exact word it judged.
  *
- * Deaths. Holding it: the next one takes over, and repairs what the slot's kind needs (slot_recover), which is idempotent,
- * so that the one who repairs may die too. Between freeing the word and waking: the sleepers' slice ends. A woken
+ * Deaths. Holding it: the next one takes over. A container is recovered then; all else is published by one store, but for the
+ * mark of a counter, which whoever changes it next takes away. Between freeing the word and waking: the sleepers' slice ends. A woken
  * waiter that dies at once: likewise. A waiter's bit that outlives its waiter costs one useless wake.
  *
  * A hold belongs to a thread, and is in that thread's list, so that its exit ends it as a death would; or to an asyncio task,
@@ -128,7 +128,6 @@ static int take_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, slot
     if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     segment_ref(seg);
     int got = acquire_slowly(seg, word, timeout, slot, how, h);
-    if ((got == 0 || got == 1) && slot != NULL) slot_recover(slot);
     if (got != 0 && got != 1 && atomic_load(word) == 0) futex_wake(word, 1); /* we may have been woken for it */
     segment_unref(seg);
     if (got < 0) return -1;
@@ -155,12 +154,6 @@ void lock_word_release(_Atomic uint32_t *word) {
     uint32_t was = atomic_exchange(word, 0);
     FAULT(lock_released);
     if (UNLIKELY(was & LOCK_WAITERS)) futex_wake(word, 1);
-}
-
-/* After a death: a counter marked as locked shows its last commit again. Everything else is published by one store. */
-void slot_recover(slot_t *slot) {
-    if (slot->kind == KIND_COUNTER && atomic_load(&slot->word) == COUNTER_LOCKED)
-        atomic_store(&slot->word, atomic_load(&slot->saved));
 }
 
 /* ---- the hold: thread and depth ---- */
@@ -288,7 +281,6 @@ static void abandon(hold_t *hold) {
         atomic_store(&hold->thread, leaving);
         return;
     }
-    slot_recover(hold->slot);
     delist(hold);
     hold->depth = 0;
     atomic_store(&hold->thread, leaving);
@@ -299,6 +291,11 @@ static void abandon(hold_t *hold) {
 
 /* A thread that exits and one that closes may end the same hold at once, and the first's list is gone when it has. */
 static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
+
+/* A fork waits until no thread is ending a hold: the child would have half of that, and a mutex of a thread that it has not got. */
+void lock_before_fork(void) { pthread_mutex_lock(&ending); }
+
+void lock_parent_forked(void) { pthread_mutex_unlock(&ending); }
 
 void lock_abandon(hold_t *hold) {
     pthread_mutex_lock(&ending);
@@ -317,7 +314,7 @@ int lock_install(void) { return pthread_key_create(&exit_key, thread_exits); }
 
 /* In a forked child: holds do not pass to it. */
 void lock_after_fork(void) {
-    pthread_mutex_init(&ending, NULL); /* another thread may have had it */
+    pthread_mutex_unlock(&ending);
     holds.first = NULL;
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
         seg->heap_busy = false;

@@ -117,7 +117,10 @@ uint32_t seat_pid(seg_t *seg, uint32_t lock) {
     return atomic_load_explicit(&seat_at(seg, seat)->pid, memory_order_relaxed);
 }
 
-static void fork_parent(void) { slab_parent_forked(); }
+static void fork_parent(void) {
+    lock_parent_forked();
+    slab_parent_forked();
+}
 
 static void fork_child(void) {
     process.pid = getpid();
@@ -140,5 +143,5 @@ static void fork_child(void) {
 
 void seat_install_fork_handlers(void) {
     process.pid = getpid();
-    pthread_atfork(NULL, fork_parent, fork_child);
+    pthread_atfork(lock_before_fork, fork_parent, fork_child);
 }
