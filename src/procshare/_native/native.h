@@ -241,6 +241,7 @@ bool seat_take_all(int fd);
 void seat_drop_all(int fd);
 void seat_keep_one(int fd, uint32_t seat);
 bool seat_taken(int fd, uint32_t seat);
+bool seats_taken_from(int fd, uint32_t seat);
 bool seat_alive(seg_t *seg, uint32_t lock);
 uint32_t seat_pid(seg_t *seg, uint32_t lock);
 void seat_install_fork_handlers(void);

@@ -45,10 +45,12 @@ static bool reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     return done == 0;
 }
 
+/* Where this process reads that has no word, for want of a seat or of memory. */
+static _Atomic uint64_t unseen;
+
 /* This process's word, once it has a seat; see reading_begin(). Where there is no memory for it, a private one: then its reads
  * are not seen. */
 _Atomic uint64_t *readers_join(seg_t *seg) {
-    static _Atomic uint64_t unseen;
     static pid_t registered;
     container_t *c = container_of(seg);
     if (registered != process.pid) {
@@ -94,6 +96,8 @@ bool readers_gone(seg_t *seg) {
             sched_yield();
         }
     }
+    /* Whoever sits behind the words that have memory reads unseen, if it reads. */
+    if (atomic_load(&unseen) != 0 || segment_fd(seg) < 0 || seats_taken_from(seg->fd, seats)) return false;
     seg->quiet = number;
     return true;
 }

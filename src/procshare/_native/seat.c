@@ -100,6 +100,12 @@ bool seat_taken(int fd, uint32_t seat) {
     return fcntl(fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
 }
 
+/* Whether any seat from this one on is taken, but for those of the descriptor itself. */
+bool seats_taken_from(int fd, uint32_t seat) {
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SEAT_LOCK_BASE + seat, .l_len = SEAT_COUNT - seat};
+    return seat < SEAT_COUNT && (fcntl(fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK);
+}
+
 /* Whether the process named in a lock word is alive. A word that names no possible seat is nobody's. */
 bool seat_alive(seg_t *seg, uint32_t lock) {
     uint32_t seat = ((lock & ~LOCK_WAITERS) >> 21) - 1;
