@@ -1,0 +1,179 @@
+"""What `chaos`'s workers do with events, conditions and barriers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from threading import BrokenBarrierError
+from typing import TYPE_CHECKING, Any
+
+from procshare import (
+    NotFound,
+    SharedBarrier,
+    SharedCondition,
+    SharedCounter,
+    SharedDict,
+    SharedEvent,
+    SharedLock,
+    SharedRLock,
+)
+
+if TYPE_CHECKING:
+    from procshare.testing.chaos_worker import Deed, Worker
+
+PARTIES = 3
+NOTIFIED = 8.0  # seconds for which a waiter waits
+LOST = 5e9  # calm nanoseconds that something may lie ready while somebody waits for it
+
+
+def make(name: str, _slots: int) -> dict[str, Any]:
+    """The objects; *name* makes theirs unique."""
+    condition_lock = SharedRLock(name=f"{name}-condition-lock")
+    phases = SharedCounter(name=f"{name}-phases")
+    return {
+        "event": SharedEvent(),
+        "event lock": SharedLock(),
+        "latches": SharedDict[Any, Any](),
+        "condition lock": condition_lock,
+        "condition": SharedCondition(condition_lock),
+        "phases": phases,
+        "barrier": SharedBarrier(PARTIES, partial(count, phases)),
+    }
+
+
+def count(phases: SharedCounter) -> None:
+    """The barrier's action."""
+    phases.increment()
+
+
+# ---- events ----
+
+
+def event(w: Worker) -> None:
+    """Set and clear under a lock; and latches, which stay set once they are."""
+    w.some(_flag, _latch, _await_latch, _await_latch)(w)
+
+
+def _flag(w: Worker) -> None:
+    x = w.world["event"]
+    with w.world["event lock"]:
+        died = w.enter("event")
+        w.check(died or x.is_set() == bool(w.ledger["event"]), "an event is not as it was left")
+        x.set()
+        w.ledger["event"] = 1
+        w.check(x.is_set() and x.wait(0), "an event is not set")
+        w.inside()
+        if w.some(True, False):
+            x.clear()
+            w.ledger["event"] = 0
+            w.check(not x.is_set() and not x.wait(0), "an event is not clear")
+        w.leave("event")
+    x.wait(0.01)
+
+
+def _latch(w: Worker) -> None:
+    """Odd states: a new one; even ones: it is set."""
+    latches = w.world["latches"]
+    n = w.next_state("latch")
+    if n % 2:
+        latches[w.slot] = SharedEvent()
+    else:
+        with suppress(KeyError, NotFound):  # a death before its first state
+            latches[w.slot].set()
+    w.settled("latch")
+
+
+def _await_latch(w: Worker) -> None:
+    latches = w.world["latches"]
+    slot = w.rng.randrange(w.ledger.slots)
+    low, _ = w.state_of(slot, "latch")
+    try:
+        found = latches[slot].wait(w.some(0.0, 0.03))
+    except (KeyError, NotFound):
+        found = None
+    _, high = w.state_of(slot, "latch")
+    if high == low and low:
+        w.check(found == (low % 2 == 0), f"slot {slot}'s latch is {found} in state {low}")
+
+
+# ---- conditions ----
+
+
+def condition(w: Worker) -> None:
+    """Something lies ready, and one who waits for it is told."""
+    x = w.world["condition"]
+    w.some(_produce, _produce, _consume)(w, x)
+
+
+def _produce(w: Worker, x: Any) -> None:
+    with x:
+        _enter(w, x)
+        w.ledger["available"] += 1
+        w.ledger["available since"] = w.calm
+        x.notify()
+        w.leave("condition")
+
+
+def _enter(w: Worker, x: Any) -> bool:
+    """Whether a death has made the books doubtful; then all are told to look."""
+    died = bool(w.world["condition lock"].owner_died)
+    if w.enter("condition") or died:
+        x.notify_all()
+        return True
+    return False
+
+
+def _consume(w: Worker, x: Any) -> None:
+    with x:
+        _enter(w, x)
+        if w.ledger["available"] == 0 and len(w.ledger.holding("waiting")) < 2:
+            with w.holding("waiting"):
+                w.leave("condition")
+                woken = x.wait(NOTIFIED)
+                doubtful = _enter(w, x)
+            since = w.calm - w.ledger["available since"]
+            if not woken and not doubtful and w.ledger["available"]:
+                w.check(since < LOST, f"something lies ready for {since / 1e9:.1f} s, and a waiter was not told")
+        if w.ledger["available"]:
+            w.ledger["available"] -= 1
+            w.ledger["available since"] = w.calm
+        w.leave("condition")
+
+
+# ---- barriers ----
+
+
+def barrier(w: Worker) -> None:
+    """All go on together, or all are told that one is missing."""
+    x = w.world["barrier"]
+    before = w.world["phases"].value
+    w.intend("barrier")
+    try:
+        number = x.wait(w.some(0.02, 0.2))
+    except BrokenBarrierError:
+        if w.some(True, True, False):
+            x.reset()
+        return
+    w.ack("barrier")
+    w.check(0 <= number < PARTIES, f"number {number} at a barrier of {PARTIES}")
+    w.check(w.world["phases"].value > before, "a party went on before the action was run")
+    _phases(w)
+
+
+def _phases(w: Worker) -> None:
+    low = w.ledger.acknowledged("barrier")
+    phases = w.world["phases"].value
+    high = w.ledger.intended("barrier")
+    w.check(low <= PARTIES * phases <= high, f"{phases} phases of {PARTIES}, not between {low} and {high} arrivals")
+
+
+def settle(w: Worker) -> None:
+    """At the end, with everybody gone: each can be used."""
+    _flag(w)
+    _latch(w)
+    _produce(w, w.world["condition"])
+    _consume(w, w.world["condition"])
+    _phases(w)
+
+
+DEEDS: dict[str, Deed] = {"SharedEvent": event, "SharedCondition": condition, "SharedBarrier": barrier}
