@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from procshare import prune
+from procshare import prune, segments
 from procshare.testing.chaos_fate import Blow, Fate, fate
 from procshare.testing.chaos_ledger import CALM, ENDING, HOLDS, TOPICS
 from procshare.testing.chaos_program import FAILED, work
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STUCK = 20.0  # seconds, with nobody stopped, after which a worker that has not ended its deed counts as hung
 POLL = 0.002
+MISSED = 1.0  # seconds after which a worker that was to stop itself must have
 EXPECTED = 0, -signal.SIGKILL, -signal.SIGALRM
 ROOM = 32 << 20  # bytes that no object may come to take
 LAST = 20  # deeds that each worker must still do when nobody is killed or stopped any more
@@ -56,6 +57,7 @@ class Slot:
     child: Child | None = None
     fate: Fate = field(default_factory=lambda: Fate("fork", ()))
     blow: Blow | None = None  # that the conductor is to deal
+    dealt: int = 0  # the number of the last one
     due: float = 0.0
     stopped: bool = False
 
@@ -81,6 +83,7 @@ class Conductor:
         self._next_tracker = self._rng.expovariate(1 / TRACKER)
         self._ticked = time.monotonic_ns()
         self._pruned = self._measured = time.monotonic()
+        self._names = {x.name: name for name, x in world.items() if hasattr(x, "name")}
         self._segments = {name: x.segment for name, x in world.items() if hasattr(x, "segment")}
 
     # ---- the campaign ----
@@ -128,7 +131,7 @@ class Conductor:
     def _start(self, slot: Slot) -> None:
         slot.life += 1
         slot.fate = fate(self.options.seed, slot.number, slot.life, self.options.pace)
-        slot.blow = None
+        slot.blow, slot.dealt = None, 0
         for name in "pid", "awaited blow", *(f"now {hold}" for hold in HOLDS):
             self.ledger.put(slot.number, name, 0)
         self.ledger.put(slot.number, "life", slot.life)
@@ -161,8 +164,8 @@ class Conductor:
         """The blows that are the conductor's to deal, and what comes after a stop."""
         now = time.monotonic()
         number = self.ledger.get(slot.number, "awaited blow")
-        if slot.blow is None and number:
-            slot.blow = slot.fate.blows[number - 1]
+        if slot.blow is None and number > slot.dealt:
+            slot.blow, slot.dealt = slot.fate.blows[number - 1], number
             slot.due = now + slot.blow.microseconds / 1e6
         blow = slot.blow
         if blow is None or now < slot.due:
@@ -179,8 +182,8 @@ class Conductor:
             slot.stopped, slot.due = True, now + blow.seconds
             if blow.how == "stop":
                 self._signal(slot, signal.SIGSTOP)
-        if slot.blow is None or slot.stopped:
-            self.ledger.put(slot.number, "awaited blow", 0)
+        elif now > slot.due + MISSED:
+            slot.blow = None  # it was stopped and let go by the blow before
 
     def _signal(self, slot: Slot, number: int) -> None:
         assert slot.child is not None
@@ -233,8 +236,14 @@ class Conductor:
         for event in events:
             ago = (events[-1].when - event.when) / 1e6
             lines.append(f"  {ago:10.3f}  {event.slot:2} {event.topic:24} {event.what:24} {event.argument}")
+        pids = {slot.child.pid: slot.number for slot in self.slots if slot.child is not None}
+        lines.append("held (object, by slot or process):")
+        for info in segments():
+            if info.holder is not None and info.name in self._names:
+                lines.append(f"  {self._names[info.name]}: {pids.get(info.holder, info.holder)}")
         for slot in self.slots:
             if slot.child is not None:
+                lines.append(f"slot {slot.number}, process {slot.child.pid}: {self._state(slot)}, {self._topic(slot)}")
                 self._signal(slot, signal.SIGABRT)  # faulthandler writes down the stacks
                 self._signal(slot, signal.SIGCONT)
         time.sleep(0.5)

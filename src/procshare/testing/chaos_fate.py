@@ -58,7 +58,7 @@ def fate(seed: int, slot: int, life: int, pace: float = 1.0) -> Fate:
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
         deed += 1 + int(rng.expovariate(1 / (30 * pace)))
         how = rng.choice(("stop", "faint", "faint"))
-        seconds = LONG if rng.random() < 0.007 else rng.choice((0.01, 0.03, 0.1, 1.0)) * rng.random()
+        seconds = LONG if rng.random() < 0.007 else rng.choice((0.01, 0.03, 0.1, 0.4)) * rng.random()
         killed = rng.random() < 0.2
         blows.append(Blow(deed, how, _moment(rng), seconds, killed))
         if killed:
