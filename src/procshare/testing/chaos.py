@@ -25,8 +25,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of NumPy's would be in the way of forks
-
 from procshare import prune
 from procshare.testing.chaos_conductor import Conductor, Options, Trouble
 from procshare.testing.chaos_ledger import TOPICS, Ledger
@@ -44,6 +42,9 @@ TIMES = 10  # that a seed is run until it fails again
 def main() -> int:
     """Run a campaign and print its table; 1 if something was not survived."""
     o = _options()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of NumPy's would be in the way of forks
+    if not o.plain:
+        os.environ.setdefault("PROCSHARE_FAULT", "-")  # before the core is loaded: let there be points to die at
     report = Report("chaos", COLUMNS)
     for time_ in range(1, (TIMES if o.replay else 1) + 1):
         options = Options(o.seed, o.seconds, o.workers, o.pace, chosen(TOPICS, o.only), not o.spare_tracker)
@@ -63,6 +64,7 @@ def _options() -> argparse.Namespace:
     p.add_argument("--pace", type=float, default=1.0, help="how many times longer than usual they live (default: 1)")
     p.add_argument("--only", metavar="TYPES", help="some of the table's lines, by commas (a line with a comma: by a +)")
     p.add_argument("--spare-tracker", action="store_true", help="do not kill the resource tracker")
+    p.add_argument("--plain", action="store_true", help="only the core as it is installed, without points to die at")
     p.add_argument("--replay", action="store_true", help=f"run the seed until it fails, {TIMES} times at most")
     return p.parse_args()
 
@@ -71,7 +73,7 @@ def _again(o: argparse.Namespace) -> str:
     words = [f"python -m procshare.testing.chaos --seconds {o.seconds:g} --seed {o.seed} --workers {o.workers}"]
     words += [f"--pace {o.pace:g}"] if o.pace != 1 else []
     words += [f"--only '{o.only}'"] if o.only else []
-    return " ".join(words + ["--spare-tracker"] * o.spare_tracker)
+    return " ".join(words + ["--spare-tracker"] * o.spare_tracker + ["--plain"] * o.plain)
 
 
 def campaign(options: Options, report: Report, again: str) -> None:

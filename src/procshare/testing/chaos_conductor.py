@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -20,6 +20,8 @@ from procshare.testing.chaos_program import FAILED, work
 from procshare.testing.processes import SHM, Child
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from procshare.testing.chaos_ledger import Ledger
 
 STUCK = 20.0  # seconds, with nobody stopped, after which a worker that has not ended its deed counts as hung
@@ -138,7 +140,8 @@ class Conductor:
         self.ledger.put(slot.number, "since", self.ledger["calm"])
         o = self.options
         args = self.folder, slot.number, slot.life, o.seed, o.pace, o.topics, self.world
-        slot.child = Child(slot.fate.method, work, *args, daemon=False)
+        with without_faults(slot.fate.method == "spawn"):
+            slot.child = Child(slot.fate.method, work, *args, daemon=False)
         self.started += 1
 
     def _reap(self, slot: Slot) -> bool:
@@ -256,3 +259,12 @@ class Conductor:
                 if path.exists() and (text := path.read_text()):
                     lines += [f"---- slot {slot.number}, {path.name}:", text[-3000:]]
         return "\n".join(lines)
+
+
+@contextmanager
+def without_faults(wanted: bool) -> Generator[None]:
+    """Who is started in this block runs the core as it is installed, beside the others with its test build."""
+    was = os.environ.pop("PROCSHARE_FAULT", None) if wanted else None
+    yield
+    if was is not None:
+        os.environ["PROCSHARE_FAULT"] = was

@@ -20,11 +20,14 @@ class Blow:
     Attributes:
         deed: The number of the deed at which it falls.
         how: "kill", "stop": by the conductor. "alarm": by a timer that ends the process, so many *microseconds* into
-            the deed. "dive", "faint": SIGKILL and SIGSTOP when the worker is next inside something. "leave", "exit": it
-            ends as a program does, or by `os._exit`.
+            the deed. "dive", "faint": SIGKILL and SIGSTOP when the worker is next inside something. "fault": SIGKILL at
+            a named point of the core, if it comes by there. "leave", "exit": it ends as a program does, or by
+            `os._exit`.
         microseconds: Until it falls.
         seconds: For how long it is stopped.
         killed: Whether it is killed while it is stopped.
+        point: Which of the core's fault points, from 0 to 1.
+        visit: At which visit there.
     """
 
     deed: int
@@ -32,6 +35,8 @@ class Blow:
     microseconds: int = 0
     seconds: float = 0.0
     killed: bool = False
+    point: float = 0.0
+    visit: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ def fate(seed: int, slot: int, life: int, pace: float = 1.0) -> Fate:
         blows.append(Blow(deed, how, _moment(rng), seconds, killed))
         if killed:
             return Fate(method, tuple(blows))
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        deed += 1 + int(rng.expovariate(1 / (10 * pace)))
+        blows.append(Blow(deed, "fault", point=rng.random(), visit=rng.choice((1, 1, 2, 5))))
     deed += 1 + int(rng.expovariate(1 / (40 * pace)))
     how = rng.choice(("kill", "kill", "alarm", "alarm", "alarm", "alarm", "dive", "dive", "dive", "leave", "exit"))
     blows.append(Blow(deed, how, _moment(rng)))

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from procshare.testing import (
@@ -21,6 +22,7 @@ from procshare.testing import (
 from procshare.testing.chaos_fate import fate
 from procshare.testing.chaos_ledger import ENDING, RUNNING, TOPICS, Ledger, born
 from procshare.testing.chaos_worker import Worker
+from procshare.testing.faults import arm, fault_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +118,11 @@ def _fall(w: Worker, blow: Blow, number: int) -> None:
     elif blow.how == "alarm":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process as SIGKILL does: nothing runs
         signal.setitimer(signal.ITIMER_REAL, blow.microseconds / 1e6)
+    elif blow.how == "fault":
+        with suppress(RuntimeError):  # those who are spawned run the core as it is installed
+            point = fault_points()[int(blow.point * len(fault_points()))]
+            w.note(point, blow.visit)
+            arm(f"{point}:{blow.visit}")
     elif blow.how in ("dive", "faint"):
         w.blow, w.blow_number = blow, number
     elif blow.how == "leave":
