@@ -43,6 +43,29 @@ MODULES = (
 DEEDS: dict[str, Deed] = {topic: deed for module in MODULES for topic, deed in module.DEEDS.items()}
 WEIGHTS = {"children and pools": 1, "SharedPipe": 1, "SharedBarrier": 3, "handed over": 4, "opened by name": 4}
 USUAL = 8
+POINTS = {  # beginnings of the names of fault points that a deed of a topic comes by
+    "SharedCounter": ("counter.", "change.", "lock."),
+    "SharedValue": ("value.", "heap.", "change."),
+    "SharedArray": ("array.", "lock."),
+    "SharedDict": ("container.", "map.", "redo."),
+    "SharedList": ("container.", "list.", "redo."),
+    "SharedSet": ("container.", "map.", "redo."),
+    "SharedNamespace": ("container.", "map.", "redo."),
+    "transaction": ("transaction.", "redo.", "container."),
+    "SharedQueue": ("queue.", "heap."),
+    "SharedQueue, leased": ("lease.", "queue."),
+    "SharedLock": ("lock.",),
+    "SharedRLock": ("lock.",),
+    "SharedSemaphore": ("semaphore.",),
+    "SharedBoundedSemaphore": ("semaphore.",),
+    "SharedEvent": ("event.", "links."),
+    "SharedCondition": ("condition.",),
+    "SharedBarrier": ("barrier.",),
+    "SharedRWLock": ("rwlock.",),
+    "handles in containers": ("links.", "segment.", "container."),
+    "handed over": ("segment.", "slab.", "links.", "seat."),
+    "opened by name": ("segment.", "seat."),
+}
 FAILED = 3  # exit status of a worker that found something wrong
 
 
@@ -106,12 +129,12 @@ def _live(w: Worker, blows: list[Blow], topics: list[str]) -> None:
         topic = w.rng.choices(topics, weights)[0]
         if w.ledger["phase"] == RUNNING and fallen < len(blows) and number >= blows[fallen].deed:
             fallen += 1
-            _fall(w, blows[fallen - 1], fallen)
+            _fall(w, blows[fallen - 1], fallen, topic)
         w.do(topic, DEEDS[topic])
     w.note("the end")
 
 
-def _fall(w: Worker, blow: Blow, number: int) -> None:
+def _fall(w: Worker, blow: Blow, number: int, topic: str) -> None:
     w.note(f"blow: {blow.how}", blow.microseconds)
     if blow.how in ("kill", "stop"):
         w.put("awaited blow", number)  # and goes on meanwhile
@@ -120,7 +143,8 @@ def _fall(w: Worker, blow: Blow, number: int) -> None:
         signal.setitimer(signal.ITIMER_REAL, blow.microseconds / 1e6)
     elif blow.how == "fault":
         with suppress(RuntimeError):  # those who are spawned run the core as it is installed
-            point = fault_points()[int(blow.point * len(fault_points()))]
+            points = [point for point in fault_points() if point.startswith(POINTS.get(topic, ""))]
+            point = points[int(blow.point * len(points))]
             w.note(point, blow.visit)
             arm(f"{point}:{blow.visit}")
     elif blow.how in ("dive", "faint"):

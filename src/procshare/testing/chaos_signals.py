@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from procshare.testing.chaos_worker import Deed, Worker
 
 PARTIES = 3
-NOTIFIED = 8.0  # seconds for which a waiter waits
+MOST_WAITING = 3
 LOST = 5e9  # calm nanoseconds that something may lie ready while somebody waits for it
 
 
@@ -100,43 +100,47 @@ def _await_latch(w: Worker) -> None:
 
 
 def condition(w: Worker) -> None:
-    """Something lies ready, and one who waits for it is told."""
-    x = w.world["condition"]
-    w.some(_produce, _produce, _consume)(w, x)
-
-
-def _produce(w: Worker, x: Any) -> None:
-    with x:
-        _enter(w, x)
-        w.ledger["available"] += 1
-        w.ledger["available since"] = w.calm
-        x.notify()
-        w.leave("condition")
+    """Give something to one who waits; only who was notified takes it, so that a notification that is lost stays so."""
+    w.some(_produce, _produce, _consume)(w, w.world["condition"])
 
 
 def _enter(w: Worker, x: Any) -> bool:
-    """Whether a death has made the books doubtful; then all are told to look."""
+    """Whether a death has made the books doubtful; then they begin anew, and all are told to look."""
     died = bool(w.world["condition lock"].owner_died)
     if w.enter("condition") or died:
+        w.ledger["available"] = 0
         x.notify_all()
         return True
     return False
 
 
+def _produce(w: Worker, x: Any) -> None:
+    with x:
+        _enter(w, x)
+        waiting = w.ledger.holding("waiting")
+        if w.ledger["available"]:
+            since = w.calm - w.ledger["available since"]
+            told = not waiting or since < LOST
+            w.check(told, f"something lies ready for {since / 1e9:.1f} s, and slots {waiting} wait, and are not told")
+        elif waiting:
+            w.ledger["available since"] = w.calm
+            w.ledger["available"] = 1
+            x.notify()
+            if w.ledger.holding("waiting") != waiting:
+                w.ledger["available"] = 0  # they may have died before, and then nobody was there to be told
+        w.leave("condition")
+
+
 def _consume(w: Worker, x: Any) -> None:
     with x:
         _enter(w, x)
-        if w.ledger["available"] == 0 and len(w.ledger.holding("waiting")) < 2:
+        if len(w.ledger.holding("waiting")) < MOST_WAITING:
             with w.holding("waiting"):
                 w.leave("condition")
-                woken = x.wait(NOTIFIED)
-                doubtful = _enter(w, x)
-            since = w.calm - w.ledger["available since"]
-            if not woken and not doubtful and w.ledger["available"]:
-                w.check(since < LOST, f"something lies ready for {since / 1e9:.1f} s, and a waiter was not told")
-        if w.ledger["available"]:
-            w.ledger["available"] -= 1
-            w.ledger["available since"] = w.calm
+                woken = x.wait(w.some(0.1, 1.0, 3.0))
+                _enter(w, x)
+                if woken:
+                    w.ledger["available"] = 0
         w.leave("condition")
 
 
@@ -171,8 +175,9 @@ def settle(w: Worker) -> None:
     """At the end, with everybody gone: each can be used."""
     _flag(w)
     _latch(w)
-    _produce(w, w.world["condition"])
-    _consume(w, w.world["condition"])
+    for _ in range(2):
+        _produce(w, w.world["condition"])
+        _consume(w, w.world["condition"])
     _phases(w)
 
 
