@@ -29,7 +29,7 @@ POLL = 0.002
 MISSED = 1.0  # seconds after which a worker that was to stop itself must have
 EXPECTED = 0, -signal.SIGKILL, -signal.SIGALRM
 ROOM = 32 << 20  # bytes that no object may come to take
-LAST = 20  # deeds that each worker must still do when nobody is killed or stopped any more
+LAST = 10  # deeds that each worker must still do when nobody is killed or stopped any more
 MASSACRE, TRACKER = 15_000, 10_000  # deeds, on average, until all are killed at once, or the resource tracker is
 PRUNE = 5.0  # seconds between attempts to clear away what is in use
 
