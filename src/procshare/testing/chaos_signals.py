@@ -137,7 +137,7 @@ def _consume(w: Worker, x: Any) -> None:
         if len(w.ledger.holding("waiting")) < MOST_WAITING:
             with w.holding("waiting"):
                 w.leave("condition")
-                woken = x.wait(w.some(0.1, 1.0, 3.0))
+                woken = x.wait(w.some(0.05, 0.3, 1.0))
                 _enter(w, x)
                 if woken:
                     w.ledger["available"] = 0
@@ -175,9 +175,8 @@ def settle(w: Worker) -> None:
     """At the end, with everybody gone: each can be used."""
     _flag(w)
     _latch(w)
-    for _ in range(2):
-        _produce(w, w.world["condition"])
-        _consume(w, w.world["condition"])
+    _produce(w, w.world["condition"])
+    _consume(w, w.world["condition"])
     _phases(w)
 
 
