@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-METHODS = "fork", "fork", "fork", "fork", "fork", "forkserver", "forkserver", "spawn"
+METHODS = {"fork": 24, "forkserver": 5, "spawn": 1}  # by what they cost
 LONG = 5.0  # seconds that few are stopped for
 
 
@@ -57,7 +57,8 @@ def fate(seed: int, slot: int, life: int, pace: float = 1.0) -> Fate:
         pace: How many times longer than usual they live.
     """
     rng = Random(f"{seed}/{slot}/{life}/fate")
-    method = rng.choice(METHODS)
+    method = rng.choices(list(METHODS), list(METHODS.values()))[0]
+    pace *= rng.choice((0.15, 0.15, 0.4, 1.0))
     deed = 0
     blows = list[Blow]()
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
@@ -68,7 +69,7 @@ def fate(seed: int, slot: int, life: int, pace: float = 1.0) -> Fate:
         blows.append(Blow(deed, how, _moment(rng), seconds, killed))
         if killed:
             return Fate(method, tuple(blows))
-    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 1, 2, 3))):
         deed += 1 + int(rng.expovariate(1 / (10 * pace)))
         blows.append(Blow(deed, "fault", point=rng.random(), visit=rng.choice((1, 1, 2, 5))))
     deed += 1 + int(rng.expovariate(1 / (40 * pace)))

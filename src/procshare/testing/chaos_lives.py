@@ -169,7 +169,7 @@ def _list(w: Worker, run: str) -> None:
 
 def children(w: Worker) -> None:
     """Processes of a worker's own, forked, started or in a pool; some are killed, some lose their parent."""
-    w.rng.choices((_forked, _started, _pooled), (16, 1, 1))[0](w, w.world["children"])
+    w.rng.choices((_forked, _started, _pooled), (30, 1, 1))[0](w, w.world["children"])
 
 
 def add(counter: SharedCounter, lock: SharedLock, n: int, killed_at: int = 0) -> int:

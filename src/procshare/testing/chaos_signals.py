@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PARTIES = 3
 MOST_WAITING = 3
-LOST = 5e9  # calm nanoseconds that something may lie ready while somebody waits for it
+LOST = 2e9  # calm nanoseconds that something may lie ready while somebody waits for it
 
 
 def make(name: str, _slots: int) -> dict[str, Any]:
