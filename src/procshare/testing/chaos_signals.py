@@ -137,7 +137,7 @@ def _consume(w: Worker, x: Any) -> None:
         if len(w.ledger.holding("waiting")) < MOST_WAITING:
             with w.holding("waiting"):
                 w.leave("condition")
-                woken = x.wait(w.some(0.05, 0.3, 1.0))
+                woken = x.wait(w.some(0.02, 0.1, 0.5))
                 _enter(w, x)
                 if woken:
                     w.ledger["available"] = 0
