@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
     p.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="default: another each time")
     p.add_argument("--workers", type=int, default=8, help="processes at a time (default: 8)")
     p.add_argument("--pace", type=float, default=1.0, help="how many times longer than usual they live (default: 1)")
-    p.add_argument("--only", metavar="TYPES", help="some of the table's lines, by commas (a line with a comma: by a +)")
+    p.add_argument("--only", metavar="TYPES", help="some of the table's lines, by commas")
     p.add_argument("--spare-tracker", action="store_true", help="do not kill the resource tracker")
     p.add_argument("--plain", action="store_true", help="only the core as it is installed, without points to die at")
     p.add_argument("--replay", action="store_true", help=f"run the seed until it fails, {TIMES} times at most")
@@ -122,7 +122,7 @@ def tell(report: Report, conductor: Conductor, ledger: Ledger) -> None:
     for topic in conductor.options.topics:
         deeds, checked = (sum(ledger.column(f"{topic}:{count}")) for count in ("deeds", "checked"))
         wait, read = (max(ledger.column(f"{topic}:longest {what}")) / 1e9 for what in ("wait", "read"))
-        found = sum(f"in {topic}" in failure for failure in report.failures)
+        found = int(conductor.failed_in == topic)
         killed, stopped = conductor.ended[topic], conductor.stops[topic]
         report.row(topic, deeds, killed, stopped, f"{wait:.3f} s", f"{read:.3f} s" if read else "", checked, found)
         sums = [a + b for a, b in zip(sums, (deeds, killed, stopped, checked, 0), strict=True)]

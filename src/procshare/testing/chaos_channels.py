@@ -204,4 +204,4 @@ def _drain(w: Worker, name: str, x: Any) -> None:
     w.check(x.qsize() == 0, f"{name}: items are left that nobody can take")
 
 
-DEEDS: dict[str, Deed] = {"SharedQueue": queue, "SharedQueue, leased": leased}
+DEEDS: dict[str, Deed] = {"SharedQueue": queue, "SharedQueue.lease": leased}

@@ -78,6 +78,7 @@ class Conductor:
         self.options, self.ledger, self.folder, self.world = options, ledger, folder, world
         self.slots = [Slot(number) for number in range(options.workers)]
         self.started = 0
+        self.failed_in = ""
         self.ended, self.stops = Counter[str](), Counter[str]()
         self.massacres = self.trackers = 0
         self._rng = Random(f"{options.seed}/conductor")
@@ -117,7 +118,7 @@ class Conductor:
                 self._deal(slot)
                 self._look(slot)
         if self.ledger["wrong"]:
-            raise Trouble("a worker found something wrong")
+            raise self._trouble("something is wrong", TOPICS[self.ledger["wrong"] - 1])
         self._tick()
         time.sleep(POLL)
 
@@ -155,10 +156,14 @@ class Conductor:
         if code < 0:
             self.ended[self._topic(slot)] += 1
         if code == FAILED:
-            raise Trouble("a worker found something wrong")
+            raise self._trouble("something is wrong", self._topic(slot))
         if code not in EXPECTED:
-            raise Trouble(f"slot {slot.number}, life {slot.life}, ended with {code} in {self._topic(slot)}")
+            raise self._trouble(f"slot {slot.number}, life {slot.life}, ended with {code}", self._topic(slot))
         return True
+
+    def _trouble(self, what: str, topic: str) -> Trouble:
+        self.failed_in = topic
+        return Trouble(f"{what} in {topic}")
 
     def _topic(self, slot: Slot) -> str:
         return TOPICS[self.ledger.get(slot.number, "topic")]
@@ -203,7 +208,8 @@ class Conductor:
         """Whether it gets on."""
         waited = (self.ledger["calm"] - self.ledger.get(slot.number, "since")) / 1e9
         if waited > STUCK and not slot.stopped:
-            raise Trouble(f"slot {slot.number}, life {slot.life}, hangs in {self._topic(slot)} for {waited:.0f} s")
+            what = f"slot {slot.number}, life {slot.life}, hangs for {waited:.0f} s"
+            raise self._trouble(what, self._topic(slot))
 
     # ---- what befalls all ----
 

@@ -23,7 +23,7 @@ TOPICS = (
     "SharedNamespace",
     "transaction",
     "SharedQueue",
-    "SharedQueue, leased",
+    "SharedQueue.lease",
     "SharedPipe",
     "SharedLock",
     "SharedRLock",

@@ -53,7 +53,7 @@ POINTS = {  # beginnings of the names of fault points that a deed of a topic com
     "SharedNamespace": ("container.", "map.", "redo."),
     "transaction": ("transaction.", "redo.", "container."),
     "SharedQueue": ("queue.", "heap."),
-    "SharedQueue, leased": ("lease.", "queue."),
+    "SharedQueue.lease": ("lease.", "queue."),
     "SharedLock": ("lock.",),
     "SharedRLock": ("lock.",),
     "SharedSemaphore": ("semaphore.",),
@@ -116,7 +116,7 @@ def work(
             raise
         (folder / f"{slot}.wrong").write_text(traceback.format_exc())
         w.note("wrong")
-        ledger["wrong"] = 1
+        ledger["wrong"] = 1 + w.get("topic")
         os._exit(FAILED)
 
 
