@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 if not native_built():  # what is left are the tests of the standard library's backend, and of all that needs no backend
     _OF_CONTAINERS = "containers_concurrent containers_deaths containers_histories container_bytes container_lifetimes"
     _OF_SPACE = "container_memory container_order container_space container_trees"
-    _OF_THE_CORE = "bad_bytes deaths docs examples forks full_memory leaks lifetimes locks mutation names properties"
+    _OF_THE_CORE = (
+        "bad_bytes chaos deaths docs examples forks full_memory leaks lifetimes locks mutation names properties"
+    )
     _OF_QUEUES = "channel_bytes queue_deaths queue_exits queue_handles queue_items queue_leases queue_model queue_plans"
     _OF_MOMENTS = "owners reentry threads"
     _OF_LOCKS = "sync_deaths sync_holders sync_waits"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 STUCK = 20.0  # seconds, with nobody stopped, after which a worker that has not ended its deed counts as hung
 POLL = 0.002
-MISSED = 1.0  # seconds after which a worker that was to stop itself must have
 EXPECTED = 0, -signal.SIGKILL, -signal.SIGALRM
 ROOM = 32 << 20  # bytes that no object may come to take
 LAST = 10  # deeds that each worker must still do when nobody is killed or stopped any more
@@ -190,8 +189,8 @@ class Conductor:
             slot.stopped, slot.due = True, now + blow.seconds
             if blow.how == "stop":
                 self._signal(slot, signal.SIGSTOP)
-        elif now > slot.due + MISSED:
-            slot.blow = None  # it was stopped and let go by the blow before
+        elif number > slot.dealt:
+            slot.blow = None  # it was let go together with the blow before, and has come to the next
 
     def _signal(self, slot: Slot, number: int) -> None:
         assert slot.child is not None

@@ -59,7 +59,7 @@ POINTS = {  # beginnings of the names of fault points that a deed of a topic com
     "SharedSemaphore": ("semaphore.",),
     "SharedBoundedSemaphore": ("semaphore.",),
     "SharedEvent": ("event.", "links."),
-    "SharedCondition": ("condition.",),
+    "SharedCondition": ("condition.", "condition.woken"),
     "SharedBarrier": ("barrier.",),
     "SharedRWLock": ("rwlock.",),
     "handles in containers": ("links.", "segment.", "container."),
@@ -143,8 +143,10 @@ def _fall(w: Worker, blow: Blow, number: int, topic: str) -> None:
         signal.setitimer(signal.ITIMER_REAL, blow.microseconds / 1e6)
     elif blow.how == "fault":
         with suppress(RuntimeError):  # those who are spawned run the core as it is installed
-            points = [point for point in fault_points() if point.startswith(POINTS.get(topic, ""))]
-            point = points[int(blow.point * len(points))]
+            begins = POINTS.get(topic, ("",))
+            which, rest = divmod(blow.point * len(begins), 1)
+            points = [point for point in fault_points() if point.startswith(begins[int(which)])]
+            point = points[int(rest * len(points))]
             w.note(point, blow.visit)
             arm(f"{point}:{blow.visit}")
     elif blow.how in ("dive", "faint"):
