@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from procshare import prune, segments
 from procshare.testing.chaos_fate import Blow, Fate, fate
-from procshare.testing.chaos_ledger import CALM, ENDING, HOLDS, TOPICS
+from procshare.testing.chaos_ledger import BLOWS, CALM, ENDING, HOLDS, TOPICS
 from procshare.testing.chaos_program import FAILED, work
 from procshare.testing.processes import SHM, Child
 
@@ -58,7 +58,7 @@ class Slot:
     child: Child | None = None
     fate: Fate = field(default_factory=lambda: Fate("fork", ()))
     blow: Blow | None = None  # that the conductor is to deal
-    dealt: int = 0  # the number of the last one
+    dealt: int = 0  # the last one, as it was asked for
     due: float = 0.0
     stopped: bool = False
 
@@ -172,7 +172,7 @@ class Conductor:
         now = time.monotonic()
         number = self.ledger.get(slot.number, "awaited blow")
         if slot.blow is None and number > slot.dealt:
-            slot.blow, slot.dealt = slot.fate.blows[number - 1], number
+            slot.blow, slot.dealt = slot.fate.blows[number % BLOWS - 1], number
             slot.due = now + slot.blow.microseconds / 1e6
         blow = slot.blow
         if blow is None or now < slot.due:

@@ -55,6 +55,7 @@ ACCOUNTS = (
 HOLDS = "semaphore", "bounded", "reading", "writing", "waiting"  # what a slot is in now: a number, other each time
 COUNTS = "deeds", "checked", "longest wait", "longest read"  # of each topic
 EVENTS, EVENT, NAME = 48, 6, 24  # deeds remembered; words of one: when, argument, topic, what
+BLOWS = 100  # "awaited blow" is how many were asked for, times this, and the number of the last one
 ITEMS = 1 << 17  # of each slot's, in each of two queues
 
 _WORD = {name: place for place, name in enumerate(WORDS)}

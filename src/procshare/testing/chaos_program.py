@@ -137,7 +137,7 @@ def _live(w: Worker, blows: list[Blow], topics: list[str]) -> None:
 def _fall(w: Worker, blow: Blow, number: int, topic: str) -> None:
     w.note(f"blow: {blow.how}", blow.microseconds)
     if blow.how in ("kill", "stop"):
-        w.put("awaited blow", number)  # and goes on meanwhile
+        w.await_blow(number)  # and goes on meanwhile
     elif blow.how == "alarm":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process as SIGKILL does: nothing runs
         signal.setitimer(signal.ITIMER_REAL, blow.microseconds / 1e6)

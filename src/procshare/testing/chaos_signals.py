@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
@@ -78,8 +77,11 @@ def _latch(w: Worker) -> None:
     if n % 2:
         latches[w.slot] = SharedEvent()
     else:
-        with suppress(KeyError, NotFound):  # a death before its first state
-            latches[w.slot].set()
+        latch = latches.get(w.slot)
+        if latch is None:  # a death before the first state
+            latch = SharedEvent()
+        latch.set()
+        latches.setdefault(w.slot, latch)
     w.settled("latch")
 
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from procshare import LockTimeout
-from procshare.testing.chaos_ledger import TOPICS, mark_of, who
+from procshare.testing.chaos_ledger import BLOWS, TOPICS, mark_of, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -175,6 +175,10 @@ class Worker:
 
     # ---- inside ----
 
+    def await_blow(self, number: int) -> None:
+        """Ask the conductor for one of this life's blows; blows may fall in another order than they were drawn."""
+        self.put("awaited blow", (self.get("awaited blow") // BLOWS + 1) * BLOWS + number)
+
     def inside(self) -> None:
         """Called where a death or a stop does most harm; linger there at times."""
         blow, self.blow = self.blow, None
@@ -186,7 +190,7 @@ class Worker:
             os.kill(os.getpid(), signal.SIGKILL)
         elif blow.how == "faint":
             self.note("stopped inside")
-            self.put("awaited blow", self.blow_number)
+            self.await_blow(self.blow_number)
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def enter(self, lock: str) -> bool:
