@@ -154,6 +154,7 @@ def barrier(w: Worker) -> None:
     x = w.world["barrier"]
     before = w.world["phases"].value
     w.intend("barrier")
+    w.timed = True  # who stands still in the middle of arriving may keep others from that for as long
     try:
         number = x.wait(w.some(0.02, 0.2))
     except BrokenBarrierError:
