@@ -215,6 +215,8 @@ class SharedBarrier(Handle):
         Raises:
             BrokenBarrierError: `threading`'s. The barrier is broken, or was while this thread waited: someone's time
                 ran out, *action* raised, a party died, or `abort` or `reset` was called.
+            LockTimeout: The time ran out before this thread could arrive, since a process is stopped in the middle of a
+                call on the barrier.
         """
         raise NotImplementedError
 
