@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
 
-.PHONY: demo test test-all lint types docs bench sanitize clean
+.PHONY: demo test test-all lint types docs bench sanitize fuzz reliability clean
 
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
@@ -28,6 +28,9 @@ bench: install-bench        ## every benchmark, each beside the standard library
 
 sanitize:                   ## the tests on cores built with ASan and UBSan, with TSan, with LSan
 	.ci/sanitize
+
+reliability: install-bench install-test ## all that docs/reliability.md shows, run anew: three hours
+	.ci/reliability
 
 clean:                      ## all that can be made again
 	rm -rf .venv .venv-* build site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

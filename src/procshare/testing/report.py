@@ -62,7 +62,8 @@ class Report:
         text = self.text()
         print(text)
         if into is not None:
-            put_into(Path(into), self.name, text)
+            document, _, place = into.partition("#")
+            put_into(Path(document), place or self.name, text)
         return int(bool(self.failures))
 
 
@@ -94,7 +95,11 @@ def put_into(document: Path, name: str, text: str) -> None:
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A command line with what all of these programs take."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--into", metavar="FILE", help="a Markdown file whose table is to be replaced")
+    made.add_argument(
+        "--into",
+        metavar="FILE",
+        help="a Markdown file whose table is to be replaced (FILE#PLACE: another one than the program's)",
+    )
     return made
 
 
