@@ -70,6 +70,7 @@ static int pop(seg_t *seg, unsigned order, uint64_t *offset) {
 enum { TAKEN = 1, NO_MEMORY = -1, NO_SENSE = -2, NO_FILE = -3 };
 
 static int raise_refused(seg_t *seg, int why, int error, uint64_t need) {
+    if (segment_whole(seg) < 0) return -1;
     if (why == NO_MEMORY) raise_out_of_memory(seg->name, need, shm_free_bytes());
     else if (why == NO_SENSE) raise_named("CorruptSegment", seg->name, "its heap ends behind its file");
     else raise_too_long(error, seg->name, need);

@@ -140,11 +140,14 @@ int segment_start_process(void) {
 
 /* ---- making ---- */
 
+/* 0, or EBADF: there is no such file any more, or it was cut, which would be hidden if it were made longer again. Nothing is
+ * raised, since the heap lock may be held. */
+static int may_grow(seg_t *seg) { return segment_fd(seg) < 0 || atomic_load(&seg->cut) ? EBADF : 0; }
+
 /* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later: 0 or errno. *had*: how much there was. */
 static int reserve(seg_t *seg, uint64_t offset, uint64_t length, uint64_t *had) {
-    int error = segment_fd(seg) < 0 ? EBADF : 0;
+    int error = may_grow(seg);
     uint64_t done = 0;
-    if (segment_whole(seg) < 0) return -1; /* to make the file longer again would hide it */
     Py_BEGIN_ALLOW_THREADS
     while (done < length && error == 0) {
         uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
@@ -168,6 +171,7 @@ int segment_back(seg_t *seg, uint64_t offset, uint64_t length) {
 int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
     uint64_t had;
     int error = reserve(seg, offset, length, &had);
+    if (error != 0 && segment_whole(seg) < 0) return -1;
     if (error == ENOSPC || error == ENOMEM) return raise_out_of_memory(seg->name, length, shm_free_bytes() + had), -1;
     if (error != 0) return raise_too_long(error, seg->name, offset + length), -1;
     return 0;
@@ -176,7 +180,7 @@ int segment_reserve(seg_t *seg, uint64_t offset, uint64_t length) {
 /* See that the file is so long at least, with holes where nothing was reserved: 0 or errno. */
 int segment_stretch(seg_t *seg, uint64_t end) {
     struct stat st;
-    if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0) return EBADF;
+    if (may_grow(seg) != 0 || fstat(seg->fd, &st) < 0) return EBADF;
     if ((uint64_t)st.st_size < end && AGAIN(ftruncate(seg->fd, (off_t)end)) < 0) return errno;
     if (seg->known_size < end) seg->known_size = end;
     return 0;
@@ -184,9 +188,9 @@ int segment_stretch(seg_t *seg, uint64_t end) {
 
 /* The same: 0, or -1 with an exception. *needed*: for how many bytes that is. */
 int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed) {
-    if (segment_whole(seg) < 0) return -1;
     int error = segment_stretch(seg, end);
     if (error == 0) return 0;
+    if (segment_whole(seg) < 0) return -1;
     return raise_too_long(error, seg->name, error == EFBIG ? end : needed), -1;
 }
 
