@@ -265,7 +265,7 @@ uint64_t container_append(seg_t *seg, generation_t *g, const generation_t *other
     if (at == NULL) return container_corrupt(seg), 0;
     memcpy(at + 8, a, na);
     FAULT(container_writing);
-    memcpy(at + 8 + na, b, nb);
+    memmove(at + 8 + na, b, nb); /* in a damaged container another generation may overlap with this one */
     atomic_store_explicit((_Atomic uint64_t *)(void *)at, (uint64_t)tag << 56 | (na + nb), memory_order_release);
     put(&g->appended, get(&g->appended) + need);
     put(&g->arena_used, used + need);
@@ -305,8 +305,8 @@ int container_map_generation(seg_t *seg, const generation_t *g, geometry_t *out)
     return out->index == NULL ? -1 : 0;
 }
 
-/* The current generation, looked at anew; NULL with CorruptSegment. */
-geometry_t *container_look(seg_t *seg) {
+/* The current generation, looked at anew; NULL without an exception: it makes no sense now, and may do so again later. */
+geometry_t *container_glance(seg_t *seg) {
     container_t *c = container_of(seg);
     for (int tries = 0; tries < 1000; tries++) {
         uint64_t number = atomic_load(&c->generation);
@@ -334,7 +334,13 @@ geometry_t *container_look(seg_t *seg) {
         *seg->geometry = new;
         return seg->geometry;
     }
-    return container_corrupt(seg);
+    return NULL;
+}
+
+/* The same; NULL with CorruptSegment. */
+geometry_t *container_look(seg_t *seg) {
+    geometry_t *there = container_glance(seg);
+    return LIKELY(there != NULL) ? there : container_corrupt(seg);
 }
 
 /* Once for each mapping, before its first use: 0, or -1 with an exception. */

@@ -74,6 +74,7 @@ static inline void reading_end(seg_t *seg, uint64_t outer) {
 /* container.c */
 seg_t *container_create(uint32_t kind);
 int container_prepare(seg_t *seg);
+geometry_t *container_glance(seg_t *seg);
 geometry_t *container_look(seg_t *seg);
 void container_start_generation(seg_t *seg, generation_t *new, bool share_table, bool share_arena);
 int container_add_index(seg_t *seg, generation_t *g, const generation_t *other, unsigned order);

@@ -69,7 +69,7 @@ static int add_entry(seg_t *seg, copies_t *copies, const entry_t *e, uint64_t wo
 static int take_map(seg_t *seg, copies_t *copies, const stage_t *stage) {
     geometry_t *g = seg->geometry;
     uint64_t used = atomic_load(&generation_of(seg, g->generation)->span);
-    if (used > g->capacity && (container_look(seg) == NULL || used > g->capacity)) return -2;
+    if (used > g->capacity && (container_glance(seg) == NULL || used > g->capacity)) return -2;
     for (uint64_t i = map_present(seg, 0); i < used && !(stage && stage->cleared); i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         uint64_t word = atomic_load_explicit(&e->word, memory_order_acquire);
@@ -91,7 +91,7 @@ static int take_list(seg_t *seg, copies_t *copies, const stage_t *stage) {
     geometry_t *g = seg->geometry;
     uint64_t span = atomic_load(&generation_of(seg, g->generation)->span);
     uint64_t start = span_start(span), kept = stage ? stage->kept : span_length(span);
-    if (start + kept > g->capacity && (container_look(seg) == NULL || start + kept > g->capacity)) return -2;
+    if (start + kept > g->capacity && (container_glance(seg) == NULL || start + kept > g->capacity)) return -2;
     Py_ssize_t first = copies->start, stop = copies->stop, length = (Py_ssize_t)(kept + (stage ? stage->tail_count : 0));
     Py_ssize_t count = PySlice_AdjustIndices(length, &first, &stop, copies->step);
     for (Py_ssize_t n = 0; n < count; n++) {

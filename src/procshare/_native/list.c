@@ -78,8 +78,9 @@ static int compact(seg_t *seg, uint64_t extra, bool records) {
     container_start_generation(seg, new, false, !records);
     int done = container_ready(seg, new, old, length + extra > 0 ? length + extra : 1);
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
+    if (done == 0 && length > new_g.capacity) done = (container_corrupt(seg), -1); /* somebody writes into it meanwhile */
     for (uint64_t i = 0; i < length && done == 0; i++) {
-        uint64_t word = get(word_at(g, start + i));
+        uint64_t word = start + i < g->capacity ? get(word_at(g, start + i)) : 0;
         if (records && word_move(seg, new, &word) < 0) done = -1;
         put(word_at(&new_g, i), word);
     }
@@ -89,7 +90,6 @@ static int compact(seg_t *seg, uint64_t extra, bool records) {
     return done;
 }
 
-/* See that so many words can be written behind the last. */
 /* Whether there are words behind a span, which the caller holds or has read the generation's number around; else CorruptSegment. */
 bool list_fits(seg_t *seg, uint64_t span) {
     uint64_t end = span_start(span) + span_length(span);
@@ -97,6 +97,7 @@ bool list_fits(seg_t *seg, uint64_t span) {
     return container_look(seg) != NULL && (end <= seg->geometry->capacity || container_corrupt(seg));
 }
 
+/* See that so many words can be written behind the last. */
 int list_make_room(seg_t *seg, uint64_t words) {
     if (geometry(seg) == NULL) return -1;
     generation_t *now = current(seg);
@@ -155,6 +156,7 @@ int list_rewrite(seg_t *seg, stage_t *stage) {
     container_start_generation(seg, new, false, true);
     done = start + stage->kept > g->capacity ? (container_corrupt(seg), -1) : container_ready(seg, new, old, wanted > 0 ? wanted : 1);
     if (done == 0 && container_map_generation(seg, new, &new_g) < 0) done = (container_corrupt(seg), -1);
+    if (done == 0 && wanted > new_g.capacity) done = (container_corrupt(seg), -1); /* somebody writes into it meanwhile */
     for (uint64_t i = 0; i < wanted && done == 0; i++)
         put(word_at(&new_g, i), i < stage->kept ? get(word_at(g, start + i)) : words[i - stage->kept]);
     put(&new->span, wanted);
@@ -172,9 +174,9 @@ int list_rewrite(seg_t *seg, stage_t *stage) {
 void list_recount(seg_t *seg) {
     geometry_t *g = geometry(seg);
     generation_t *now = current(seg);
-    if (g == NULL) return;
+    if (g == NULL) return PyErr_Clear(); /* it is damaged; whoever uses it next is told */
     uint64_t live = 0, start = span_start(get(&now->span)), length = span_length(get(&now->span));
-    for (uint64_t i = 0; i < length; i++) live += item_size(seg, get(word_at(g, start + i)));
+    for (uint64_t i = start; i < start + length && i < g->capacity; i++) live += item_size(seg, get(word_at(g, i)));
     put(&now->live, live);
 }
 

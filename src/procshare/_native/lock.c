@@ -206,6 +206,13 @@ void hold_end(hold_t *hold) {
     atomic_store_explicit(&hold->thread, 0, memory_order_relaxed);
 }
 
+/* Whether another thread or task of ours has it, whatever the word said before we took that: it is damaged. What a block has in
+ * private memory must not be taken from under it. Our token in the word is now the truth again. */
+static bool had_by_ours(const hold_t *hold) {
+    uintptr_t thread = atomic_load_explicit(&hold->thread, memory_order_relaxed);
+    return UNLIKELY(thread != 0) && thread != LEAVING;
+}
+
 /* Take the lock for an owner who has not got it, and nothing else: as acquire_slowly(). A hold keeps the segment mapped. */
 int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout, int how, const handle_t *h) {
     seg_t *seg = hold->seg;
@@ -214,6 +221,11 @@ int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout, int how, const han
     segment_ref(seg); /* before the wait: the handle may be closed in it, and the hold would go with the segment */
     if (UNLIKELY(seg->token == 0 || (how & LOCK_SLEPT) || !atomic_compare_exchange_strong(&hold->slot->lock, &free, seg->token)))
         got = take_slowly(seg, &hold->slot->lock, timeout, hold->slot, how, h);
+    while ((got == 0 || got == 1) && had_by_ours(hold)) {
+        int64_t start = now_ns();
+        got = take_slowly(seg, &hold->slot->lock, timeout, hold->slot, how, h);
+        if (timeout > 0) timeout = timeout > now_ns() - start ? timeout - (now_ns() - start) : 0;
+    }
     if (UNLIKELY(got < 0 || got == 2)) {
         segment_unref(seg);
         return got;

@@ -49,7 +49,7 @@ static inline int probe(seg_t *seg, geometry_t *g, const mapkey_t *key, uint64_t
         uint64_t number = (uint32_t)slot - 1u;
         if (UNLIKELY(number >= g->capacity)) {
             uint64_t generation = g->generation;
-            if (container_look(seg) == NULL || g->generation != generation) return -1;
+            if (container_glance(seg) == NULL || g->generation != generation) return -1;
             if (number >= g->capacity) continue;
         }
         entry_t *e = entry(g, number);
@@ -154,14 +154,14 @@ static unsigned index_order(uint64_t entries, unsigned spare) {
 
 static int copy_entries(seg_t *seg, const geometry_t *from, uint64_t used, generation_t *new, const geometry_t *to) {
     uint64_t number = 0;
-    for (uint64_t i = map_present(seg, 0); i < used; i = map_present(seg, i + 1)) {
+    for (uint64_t i = map_present(seg, 0); i < used && i < from->capacity; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(from, i);
         uint64_t word = get(&e->word);
         if (word == 0) continue;
         if (number >= to->capacity) return container_corrupt(seg), -1; /* there are more than were counted */
         entry_t *copy = entry(to, number);
         if (word_move(seg, new, &word) < 0) return -1;
-        memcpy(&copy->tag, &e->tag, 24);
+        memmove(&copy->tag, &e->tag, 24); /* in a damaged map the two may overlap */
         if (UNLIKELY(e->length > INLINE_KEY)) {
             const char *data;
             uint64_t length;
@@ -338,9 +338,9 @@ int map_empty(seg_t *seg) {
 void map_recount(seg_t *seg) {
     geometry_t *g = map_geometry(seg);
     generation_t *now = current(seg);
-    if (g == NULL) return;
+    if (g == NULL) return PyErr_Clear(); /* it is damaged; whoever uses it next is told */
     uint64_t count = 0, live = 0;
-    for (uint64_t i = map_present(seg, 0), used = get(&now->span); i < used; i = map_present(seg, i + 1)) {
+    for (uint64_t i = map_present(seg, 0), used = get(&now->span); i < used && i < g->capacity; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         uint64_t word = get(&e->word), length;
         const char *data;

@@ -47,9 +47,11 @@ static void note_all(seg_t *seg, offsets_t *live) {
     const geometry_t *g = seg->geometry;
     uint64_t span = get(&current(seg)->span);
     if (is_list(seg)) {
-        for (uint64_t i = 0; i < span_length(span); i++) note_word(live, get(word_at(g, span_start(span) + i)));
+        for (uint64_t i = span_start(span); i < span_start(span) + span_length(span) && i < g->capacity; i++)
+            note_word(live, get(word_at(g, i)));
         return;
     }
+    if (span > g->capacity) span = g->capacity; /* it is damaged, as above */
     for (uint64_t i = map_present(seg, 0); i < span; i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         if (get(&e->word) == 0) continue;
@@ -83,7 +85,7 @@ static uint64_t reclaim_arena(seg_t *seg) {
     uint64_t freed = 0, i = 0;
     note_all(seg, &live);
     if (live.count > 0) qsort(live.at, live.count, sizeof *live.at, by_value);
-    for (unsigned pass = 0; pass < g->arenas && !live.failed; pass++) {
+    for (unsigned pass = 0; pass < g->arenas && pass < MAX_ARENAS && !live.failed; pass++) {
         uint64_t start = g->arena[pass] * PAGE, end = start + (1ull << (g->arena_order[pass] & 63)), at = start, length;
         if (pass + 1u == g->arenas) end = start + get(&g->arena_used);
         uint8_t tag;
@@ -118,7 +120,8 @@ uint64_t map_skip_holes(seg_t *seg, uint64_t i) {
 /* The pages of a map's table in which every entry is dead, a byte for each. From now on no slot leads there. */
 static char *dead_pages(seg_t *seg, uint64_t *pages) {
     const geometry_t *g = seg->geometry;
-    *pages = get(&current(seg)->span) / PER_PAGE;
+    *pages = get(&current(seg)->span);
+    *pages = (*pages < g->capacity ? *pages : g->capacity) / PER_PAGE;
     char *dead = calloc(*pages + 1, 1);
     if (dead == NULL) *pages = 0;
     for (uint64_t p = 0; p < *pages; p++) {
@@ -148,6 +151,7 @@ static uint64_t reclaim_entries(seg_t *seg, const char *dead, uint64_t pages) {
 static uint64_t reclaim_words(seg_t *seg) {
     const uint64_t page = PAGE / 8;
     uint64_t freed = 0, start = span_start(get(&current(seg)->span));
+    if (start > seg->geometry->capacity) start = 0; /* it is damaged */
     for (uint64_t i = 0; i + page <= start; i += page) freed += punch(seg, offset_of(seg, i), offset_of(seg, i) + PAGE);
     return freed;
 }
@@ -182,12 +186,12 @@ static void trim(seg_t *seg) {
     FAULT(reclaim_trimmed);
     punch(seg, start + keep, start + length);
     punch_gaps(seg);
-    container_look(seg);
+    container_glance(seg);
 }
 
-/* Give back what can be given back in place; how many bytes. */
+/* Give back what can be given back in place; how many bytes. Never an exception. */
 uint64_t container_reclaim(seg_t *seg) {
-    if (container_look(seg) == NULL) return 0;
+    if (container_glance(seg) == NULL) return 0;
     generation_t *old = current(seg);
     bool arena = get(&old->live) > 0 || get(&old->linked) > 0; /* who keeps handles must know what they were */
     uint64_t freed = arena ? 0 : get(&old->appended), pages = 0;
@@ -201,6 +205,7 @@ uint64_t container_reclaim(seg_t *seg) {
         freed = 0;
     commit_end(seg);
     free(dead);
+    PyErr_Clear(); /* what could not be given back stays as it is */
     return freed;
 }
 

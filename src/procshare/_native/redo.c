@@ -83,7 +83,7 @@ int redo_settle(seg_t *seg) {
     const redo_t *redo = redo_at(seg, pending, &count);
     if (redo != NULL) {
         int done = committed(seg, redo, pending);
-        if (done < 0 || (done == 1 && transaction_settle_others(seg, redo) < 0)) return -1;
+        if (done < 0 || (done == 1 && transaction_settle_others(seg, redo) < 0)) return container_corrupt(seg), -1;
         commit_begin(seg);
         if (done == 1 && redo->first != 0 && container_recovering) transaction_tell(seg); /* the first may be gone */
         if (done == 1) apply(seg, redo, count);

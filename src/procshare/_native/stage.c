@@ -192,6 +192,7 @@ static int prepare_map(seg_t *seg, stage_t *stage, redo_list_t *list) {
     for (uint64_t i = 0; i < stage->count; i++) fresh += stage->change[i].set && stage->change[i].fresh && !stage->change[i].gone;
     if (map_make_room(seg, fresh) < 0) return -1;
     uint64_t used = stage->cleared ? get(&current(seg)->span) : 0;
+    if (used > seg->geometry->capacity) return container_corrupt(seg), -1; /* somebody writes into it meanwhile */
     for (uint64_t i = map_present(seg, 0); i < used; i = map_present(seg, i + 1))
         if (get(&entry(seg->geometry, i)->word) != 0 && redo_add(list, i, 0) < 0) return -1;
     for (uint64_t i = 0; i < stage->count; i++)
