@@ -2,18 +2,20 @@
 
 It does what the tests of bad bytes do (test_bad_bytes.py, test_container_bytes.py, test_channel_bytes.py), with damage
 from the same strategies. Queues and locks are also damaged while they are used, by a process that does the damage and
-takes it back as fast as it can. It prints a table in Markdown and, on stderr, cases that went wrong, each as `--replay`
-takes it to do it again. The exit status is 1 if there was any.
+takes it back as fast as it can. And segments of every kind are used by processes with threads, while another process
+damages them, and makes the file shorter and longer (fuzz/company.py). It prints a table in Markdown and, on stderr,
+cases that went wrong, each as `--replay` takes it to do it again. The exit status is 1 if there was any.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import signal
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -22,15 +24,19 @@ from hypothesis import strategies as st
 import test_bad_bytes as states
 import test_channel_bytes as channels
 import test_container_bytes as containers
+from procshare.testing.report import Report, parser
+from scripts import Script
 from victims import Verdict, Victims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TextIO
 
 PROGRAMS = {"state": states.VICTIM, "container": containers.VICTIM, "channel": channels.VICTIM}
 BATCH = 200  # cases from one seed
 SOME = 5  # that went wrong and are printed, of each kind
+
+KINDS_TOGETHER = 38  # of fuzz/segment_inputs.py
+FOLDERS = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parent / "fuzz")))
 
 Case = tuple[str, list[Any]]  # which program, and what its judge() takes
 
@@ -38,7 +44,10 @@ Case = tuple[str, list[Any]]  # which program, and what its judge() takes
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Damage to something of any kind."""
-    program = draw(st.sampled_from(["state", "container", "channel", "channel"]))
+    program = draw(st.sampled_from(["state", "container", "channel", "channel", "together"]))
+    if program == "together":
+        kinds, seeds = st.integers(0, KINDS_TOGETHER - 1), st.integers(0, 1 << 30)
+        return program, [draw(kinds), draw(seeds), draw(st.booleans())]
     if program == "state":
         kind = draw(st.sampled_from(states.KINDS))
         return program, [kind, draw(st.booleans()), draw(st.booleans()), draw(states.HURTS)]
@@ -104,40 +113,69 @@ class Tally:
         """How many went wrong."""
         return sum((self.crashes + self.hangs + self.wrong).values())
 
-    def show(self, out: TextIO) -> None:
-        """Print the table, in Markdown."""
-        print("| kind | damaged | answers | errors | crashes | hangs | other errors |", file=out)
-        print("|---|--:|--:|---|--:|--:|--:|", file=out)
+    def show(self, report: Report) -> None:
+        """Fill the table."""
         total: Counter[str] = Counter()
         for kind, calls in [*sorted(self.calls.items()), ("all", total)]:
             if calls is not total:
                 total.update(calls)
-            errors = ", ".join(f"{name} {n}" for name, n in calls.most_common() if name != "answer")
+            errors = ", ".join(f"{name} {n:,}" for name, n in calls.most_common() if name != "answer")
             row = [self._sum(each, kind) for each in (self.damaged, self.crashes, self.hangs, self.wrong)]
-            print(f"| {kind} | {row[0]} | {calls['answer']} | {errors} | {row[1]} | {row[2]} | {row[3]} |", file=out)
+            report.row(kind, row[0], calls["answer"], errors, *row[1:])
 
     @staticmethod
     def _sum(counts: Counter[str], kind: str) -> int:
         return counts.total() if kind == "all" else counts[kind]
 
 
-class Fuzzer:
-    """The three programs, and what they said."""
+class Together:
+    """The program of fuzz/company.py, asked as `Victims` are."""
 
     def __init__(self) -> None:
+        self._script: Script | None = None
+
+    def verdict(self, *damage: Any) -> Verdict:
+        """What became of the processes."""
+        if self._script is None:
+            path = os.pathsep.join((FOLDERS, os.environ.get("PYTHONPATH", "")))
+            self._script = Script("import company\ncompany.main()", environ={"PYTHONPATH": path})
+        self._script.tell(json.dumps(damage))
+        try:
+            told = json.loads(self._script.hear(timeout=60))
+        except AssertionError:
+            self.close()
+            raise
+        return Verdict(told["tells"], told["counts"], told["ended"])
+
+    def close(self) -> None:
+        """End it."""
+        if self._script is not None:
+            self._script.__exit__()
+        self._script = None
+
+
+class Fuzzer:
+    """The programs, and what they said."""
+
+    def __init__(self, report: Report) -> None:
         self.tally = Tally()
-        self._victims = {name: Victims(program) for name, program in PROGRAMS.items()}
+        self._report = report
+        self._victims: dict[str, Victims | Together] = {name: Victims(program) for name, program in PROGRAMS.items()}
+        self._victims["together"] = Together()
 
     def try_one(self, program: str, damage: list[Any]) -> None:
         """Show one of them some damage."""
         kind = f"{damage[0]} ({'in a slab' if damage[1] is False else program})" if program == "state" else damage[0]
+        if program == "together":
+            kind = f"in use{', and cut' if damage[2] else ''}"
         try:
             verdict = self._victims[program].verdict(*damage)
         except AssertionError as error:  # not even its parent answered
             verdict = Verdict([str(error)], {}, -signal.SIGALRM)
         if not self.tally.add(kind, verdict):
             again = json.dumps([program, damage])
-            print(f"{kind}: {verdict.tells[0]}\n  --replay '{again}'", file=sys.stderr, flush=True)
+            told = verdict.tells[0] if verdict.tells else f"it ended with {verdict.ended}"
+            self._report.fail(f"{kind}: {told}", f"python tests/fuzz_bytes.py --replay '{again}'")
 
     def close(self) -> None:
         """End them."""
@@ -147,15 +185,16 @@ class Fuzzer:
 
 def main() -> int:
     """Parse the command line and do as it says."""
-    parser = argparse.ArgumentParser(description="Damage segments at random, and see what comes of it.")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=0, help="the same cases for the same seed")
-    parser.add_argument("--replay", help="a case that was printed, as JSON; tried once")
-    options = parser.parse_args()
-    fuzzer = Fuzzer()
-    end = time.monotonic() + options.seconds
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--seed", type=int, default=0, help="the same cases for the same seed")
+    options.add_argument("--replay", help="a case that was printed, as JSON; tried once")
+    chosen = options.parse_args()
+    report = Report("bytes", ["kind", ">damaged", ">answers", "errors", ">crashes", ">hangs", ">other errors"])
+    fuzzer = Fuzzer(report)
+    end = time.monotonic() + chosen.seconds
     try:
-        for program, damage in [json.loads(options.replay)] if options.replay else at_random(options.seed):
+        for program, damage in [json.loads(chosen.replay)] if chosen.replay else at_random(chosen.seed):
             fuzzer.try_one(program, damage)
             if time.monotonic() > end:
                 break
@@ -163,7 +202,8 @@ def main() -> int:
         pass
     finally:
         fuzzer.close()
-    fuzzer.tally.show(sys.stdout)
+    fuzzer.tally.show(report)
+    report.finish(chosen.into)
     return int(fuzzer.tally.bad > 0)
 
 
