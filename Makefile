@@ -29,6 +29,9 @@ bench: install-bench        ## every benchmark, each beside the standard library
 sanitize:                   ## the tests on cores built with ASan and UBSan, with TSan, with LSan
 	.ci/sanitize
 
+fuzz:                       ## the C parsers, guided by coverage; needs clang
+	.ci/fuzz
+
 reliability: install-bench install-test ## all that docs/reliability.md shows, run anew: three hours
 	.ci/reliability
 
