@@ -185,8 +185,9 @@ seg_t *segment_peek(const char *name) {
 static int settle(seg_t *seg, header_t *h) {
     bool alone = seat_take_all(seg->fd);
     if (alone) FAULT(segment_alone);
-    /* Read again, now that nobody is left who could change them: it may have been handed over since. */
+    /* Read again, now that nobody is left who could change them: it may have been handed over or claimed since. */
     atomic_store(&h->flags, atomic_load(&seg->header->flags));
+    atomic_store(&h->claim, atomic_load(&seg->header->claim));
     atomic_store(&h->root.flags, atomic_load(&seg->header->root.flags));
     if (alone && is_garbage(seg->fd, h)) { /* all who had it are dead, and it should have gone with them */
         bool gone = unlink_held(seg->fd, seg->name, h);
@@ -296,10 +297,10 @@ static PyObject *live_objects(int fd, const char *base, const header_t *h) {
 }
 
 /* The ids of the containers that have claimed it, or something in it. */
-static PyObject *claims_on(const header_t *h, const char *base) {
+static PyObject *claims_on(const char *base, uint32_t slots) {
     PyObject *claims = PyList_New(0);
-    for (uint32_t i = 0; claims != NULL && i <= h->slots; i++) {
-        uint64_t claim = i == 0 ? atomic_load(&h->claim) : ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
+    for (uint32_t i = 0; claims != NULL && i <= slots; i++) {
+        uint64_t claim = i == 0 ? atomic_load(&((const header_t *)(const void *)base)->claim) : ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
         PyObject *id = claim != 0 ? PyLong_FromUnsignedLongLong(claim) : NULL;
         if (claim != 0 && (id == NULL || PyList_Append(claims, id) < 0)) Py_CLEAR(claims);
         Py_XDECREF(id);
@@ -339,9 +340,10 @@ PyObject *segment_inspect(const char *name) {
     if (read_header(fd, name, &st, &h) == 0) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
         char *base = aligned_alloc(128, window);
-        /* Read again after the look at the seats: who sat there a moment ago may have handed it over before it left. */
+        /* Read again after the look at the seats: who sat there a moment ago may have handed it over, or stored it in a
+         * container, before it left. */
         if (read_window(fd, name, base, window) == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, name, base, window) == 0 &&
-            (claims = claims_on(&h, base)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
+            (claims = claims_on(base, h.slots)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             header_t *real = (header_t *)base;
             /* A container's file has holes, so its memory is what it takes. */
             uint64_t size = is_container(h.kind) ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
