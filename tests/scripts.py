@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 SHM = Path("/dev/shm")
+SLOWER = 20 if "PROCSHARE_SANITIZER" in os.environ else 1  # how much longer all may take under a sanitizer
 PREAMBLE = """\
 import os, pickle, signal, sys, time
 import multiprocessing as mp
@@ -88,7 +89,7 @@ class Script:
         Raises:
             AssertionError: It ended, or said nothing in time; with what it wrote to stderr.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOWER
         while b"\n" not in self._read:
             if not self._more(deadline):
                 raise AssertionError(f"no line from the program; stderr:\n{self._errors()}")
@@ -115,6 +116,7 @@ class Script:
         Raises:
             AssertionError: That took longer than *timeout*.
         """
+        timeout *= SLOWER
         deadline = time.monotonic() + timeout
         try:
             code = self.process.wait(timeout)
@@ -160,7 +162,7 @@ def run(source: str, *args: object, timeout: float = 30, **options: Any) -> Ende
 
 def until(true: Callable[[], object], timeout: float = 5) -> bool:
     """Whether *true* became true in time; asked every few milliseconds."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWER
     while not true():
         if time.monotonic() > deadline:
             return False

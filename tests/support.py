@@ -16,6 +16,8 @@ from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
+from scripts import SLOWER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from multiprocessing.connection import Connection
@@ -55,7 +57,7 @@ class Line:
         Raises:
             TimeoutError: None came in time.
         """
-        if not self._connection.poll(timeout):
+        if not self._connection.poll(timeout * SLOWER):
             raise TimeoutError(f"nothing was said for {timeout} s")
         return self._connection.recv()
 
@@ -129,7 +131,7 @@ class Workers:
         used = self._workers[: len(messages)]
         for worker, message in zip(used, messages, strict=True):
             worker.post(message)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOWER
         outcomes = [self._outcome(worker, deadline) for worker in used]
         for error, _ in outcomes:
             if error is not None:
@@ -193,7 +195,7 @@ class Child:
             TimeoutError: None came in time.
             Exception: What *fn* raised.
         """
-        kind, content = self._worker.answer(time.monotonic() + timeout)
+        kind, content = self._worker.answer(time.monotonic() + timeout * SLOWER)
         self._ending = kind != "said"
         if kind == "raised":
             raise content

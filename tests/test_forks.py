@@ -113,9 +113,13 @@ time.sleep(60)
 
 
 def ended(pid: int) -> bool:
-    """Whether a process of no known parent is gone, or only waits to be reaped by whoever adopted it."""
+    """Whether a process of no known parent is gone, or only waits to be reaped by whoever adopted it.
+
+    While it has another thread, such as a sanitizer's, that one may still hold its files.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:
         return True
 
