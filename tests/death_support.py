@@ -156,10 +156,10 @@ def interrupted(call: Callable[[], object]) -> float:
     return caught - sent
 
 
-def asleep(thread: int, process: int | str = "self") -> bool:
-    """Whether a thread of a process, of this one by default, sleeps in the kernel."""
+def asleep(thread: int, process: int | str = "self", how: str = "S") -> bool:
+    """Whether a thread of a process, of this one by default, sleeps in the kernel; with "T", whether it is stopped."""
     stat = Path(f"/proc/{process}/task/{thread}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "S"
+    return stat.rpartition(")")[2].split()[0] == how
 
 
 def used() -> float:

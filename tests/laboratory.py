@@ -64,7 +64,9 @@ for line in iter(sys.stdin.readline, ""):
     job = json.loads(line)
     pid = os.fork()
     if pid == 0:
-        sys.exit(child(*job))
+        status = child(*job)
+        sys.stdout.flush()
+        os._exit(status)  # threads that a mistake keeps waiting need not end
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """

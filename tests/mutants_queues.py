@@ -8,6 +8,7 @@ STATES = "test_queue_deaths.py::test_a_death_leaves_one_of_the_states"
 BOOKS = "test_channel_bytes.py::test_damage_to_each_of_the_books[queue-attached]"
 ORDER = "conformance/test_queue.py::test_everything_arrives_once_and_in_order[shm-0]"
 MOVES = "test_queue_plans.py::test_many_small_items_through_a_small_ring[fork]"
+RINGS = "test_queue_rings.py::test"
 WAKES = "test_wakes.py::test_a_wake_is_no_slice"
 
 QUEUES: dict[str, Mutant] = {
@@ -54,6 +55,36 @@ QUEUES: dict[str, Mutant] = {
         "    FAULT(queue_taken);\n",
         "conformance/test_queue.py::test_a_lease_is_done_when_its_block_ends[shm]",
     ),
+    "a put that commits before its books are written": mutant(
+        "ring.c",
+        "    put(&p->head, books->head);\n",
+        "    atomic_store_explicit(&q->put_commits, commits, memory_order_release);\n"
+        "    FAULT(queue_putting);\n"
+        "    put(&p->head, books->head);\n",
+        f"{RINGS}_who_dies_before_its_commit_has_changed_nothing",
+        dies=True,
+    ),
+    "a get that commits before its books are written": mutant(
+        "ring.c",
+        "    put(&t->tail, books->tail);\n",
+        "    atomic_store_explicit(&q->take_commits, commits, memory_order_release);\n"
+        "    FAULT(queue_taking);\n"
+        "    put(&t->tail, books->tail);\n",
+        f"{RINGS}_who_dies_before_its_commit_has_changed_nothing",
+        dies=True,
+    ),
+    "a ring that is looked at where it was": mutant(
+        "ring.c",
+        "if (LIKELY(view->ring != NULL && view->growths == growths)) return 0;",
+        "if (LIKELY(view->ring != NULL)) return 0;",
+        f"{RINGS}_a_ring_that_has_moved_is_followed",
+    ),
+    "a larger ring without the last bytes": mutant(
+        "ring.c",
+        "        move(view->ring, view->size, at, 1ull << order, tail, head);\n",
+        "        move(view->ring, view->size, at, 1ull << order, tail, head - 16);\n",
+        f"{RINGS}_a_ring_that_has_moved_is_followed",
+    ),
     # ---- counts ----
     "a queue of one item more than its maximum": mutant(
         "ring.c",
@@ -66,6 +97,18 @@ QUEUES: dict[str, Mutant] = {
         "b->in - t->out + back >=",
         "b->in - t->out >=",
         "test_queue_leases.py::test_what_is_back_takes_its_place",
+    ),
+    "more bytes than the capacity": mutant(
+        "ring.c",
+        "return used == 0 || (used <= view->capacity && weight(p) <= view->capacity - used);",
+        "return used == 0 || ((void)weight(p), used <= view->capacity);",
+        f"{WAKES}[for_bytes]",
+    ),
+    "a put after the shutdown": mutant(
+        "ring.c",
+        "    } else if (UNLIKELY(atomic_load(&q->shut))) {\n        raise",
+        "    } else if (false) {\n        raise",
+        f"{RINGS}_a_queue_that_is_shut_takes_nothing_though_it_has_room",
     ),
     "more tasks done than there were": mutant(
         "tasks.c",
@@ -110,7 +153,19 @@ QUEUES: dict[str, Mutant] = {
         "LEASE_FREE",
         "conformance/test_queue.py::test_a_lease_that_raises_gives_the_item_back[shm]",
     ),
+    "a shutdown that does not wait for leases": mutant(
+        "waits.c",
+        "if (UNLIKELY(shut) && ring_empty(seg) && !lease_elsewhere(seg)) break;",
+        "if (UNLIKELY(shut) && ring_empty(seg)) break;",
+        f"{RINGS}_a_shutdown_waits_for_what_another_process_has_on_lease",
+    ),
     # ---- waits ----
+    "a get that tells nobody of the place": mutant(
+        "waits.c",
+        "if (view->maxsize > 0) signal_some(&q->space, count < INT32_MAX ? (int)count : INT32_MAX);",
+        "if (view->maxsize > 0) (void)count;",
+        f"{WAKES}[for_places]",
+    ),
     "a put that wakes nobody": mutant(
         "ring.c",
         "    if (done > 0) signal_some(&q->items, done < INT32_MAX ? (int)done : INT32_MAX);\n",
@@ -150,6 +205,13 @@ QUEUES: dict[str, Mutant] = {
         "    if (offset < QUEUE_SIZE && (offset != FIRST_RING || order != FIRST_ORDER)) return NULL;\n",
         "",
         "test_checks.py::test_a_ring_is_refused",
+    ),
+    "a record that is longer than what is queued": mutant(
+        "ring.c",
+        "    if (UNLIKELY(*length > there - 8 || record_room(*length) > there)) return queue_corrupt(seg), -1;\n"
+        "    *body",
+        "    *body",
+        f"{RINGS}_a_record_that_is_longer_than_what_is_queued_is_refused",
     ),
     "a ring without room that is written to": mutant(
         "ring.c",

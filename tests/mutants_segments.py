@@ -27,6 +27,31 @@ LIVES: dict[str, Mutant] = {
         "if (!segment_in_flight(seg)) segment_unlink_name",
         "test_lifetimes.py::test_persist_keeps_it_until_it_is_unlinked",
     ),
+    "a last one out that unlinks what is in flight": mutant(
+        "segment.c",
+        "(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name",
+        "(atomic_load(&seg->header->flags) & SEG_PERSIST)) segment_unlink_name",
+        "test_lifetimes.py::test_handed_over_by_a_process_that_is_gone[array-sys.exit()]",
+    ),
+    "an attacher that does not look at the name again": mutant(
+        "attach.c",
+        "    FAULT(segment_attached);\n    return segment_names(seg, seg->name);\n",
+        "    FAULT(segment_attached);\n    return 1;\n",
+        "test_sync_stops.py::test_what_is_unlinked_while_somebody_attaches_is_not_found",
+        dies=True,
+    ),
+    "an attacher that was alone and stands up again": mutant(
+        "attach.c",
+        "    if (alone) seat_keep_one(seg->fd, (uint32_t)seg->seat);\n",
+        "    if (alone) seat_drop_all(seg->fd);\n",
+        "test_lifetimes.py::test_who_attaches_alone_is_seated",
+    ),
+    "a forked child that owns what is its parent's": mutant(
+        "seat.c",
+        "        seg->owner = false;\n",
+        "",
+        "test_lifetimes.py::test_a_forked_child_owns_nothing_of_its_parents[counter]",
+    ),
     "a last one out that unlinks what a container keeps": mutant(
         "segment.c",
         "        if (atomic_load(segment_claim(seg, i)) != 0) return true;\n",
@@ -98,6 +123,12 @@ TRUST: dict[str, Mutant] = {
     ),
     "a file that others may write": mutant(
         "attach.c", "st->st_mode & 077", "false", "test_names.py::test_a_file_that_others_may_use_is_refused[438]"
+    ),
+    "a file that is no segment": mutant(
+        "attach.c",
+        "memcmp(h->magic, LAYOUT_MAGIC, sizeof h->magic) != 0",
+        "false",
+        "test_names.py::test_garbage_is_corrupt",
     ),
     "a file of another layout": mutant(
         "attach.c", "h->layout != LAYOUT_VERSION", "false", "test_names.py::test_another_layout_version_is_refused[1]"

@@ -635,6 +635,14 @@ def test_persist_keeps_it_until_it_is_unlinked() -> None:
     assert not exists(own("keep"))
 
 
+def test_who_attaches_alone_is_seated() -> None:
+    """Having held all seats for a moment, to see that nobody is there, it keeps its own."""
+    ANY.SharedValue.open(own("alone"), "x", persist=True).close()
+    with ANY.SharedValue.attach(own("alone")) as handle:
+        assert described(own("alone")).attached == (os.getpid(),)
+        handle.unlink()
+
+
 def test_opening_what_someone_owns_attaches() -> None:
     """Its owner's end is its end."""
     with SharedCounter(5, name=own("owned")) as counter:

@@ -102,6 +102,19 @@ def test_a_wait_lets_go_of_every_hold(condition: SharedCondition) -> None:
     assert is_free(condition)
 
 
+def wait_nested(_line: Line, condition: SharedCondition) -> bool:
+    """In a child: wait with two holds, for no time at all."""
+    with condition, condition:
+        return condition.wait(0)
+
+
+def test_a_wait_with_two_holds_ends(condition: SharedCondition) -> None:
+    """It does not wait for the lock that it has itself."""
+    with Child("fork", wait_nested, condition) as child:
+        assert child.result() is False
+    assert is_free(condition)
+
+
 class Crowd:
     """Processes and threads that wait for a condition, and are known to."""
 

@@ -13,19 +13,21 @@ static const char *const names[] = {
 #undef X
 };
 static int armed = -1, deadly = SIGKILL;
+static bool passing;
 static long countdown;
 static _Atomic unsigned long seen[FAULT_COUNT];
 
 void fault_hit(enum fault point) {
     atomic_fetch_add_explicit(&seen[point], 1, memory_order_relaxed); /* some are hit without the GIL */
     if ((int)point == armed && --countdown <= 0) {
+        armed = passing ? -1 : armed;
         kill(getpid(), deadly);
-        for (;;) pause();
+        while (!passing) pause();
     }
 }
 
-/* "point", "point:n", or "" or "-" for none; with "!" behind it stop there for ever, for somebody else to kill. False: no such
- * point. Visits are counted anew. */
+/* "point", "point:n", or "" or "-" for none; with "!" behind it stop there for ever, for somebody else to kill, with "~" until
+ * SIGCONT. False: no such point. Visits are counted anew. */
 static bool arm(const char *text) {
     armed = -1;
     for (int i = 0; i < FAULT_COUNT; i++) atomic_store(&seen[i], 0);
@@ -33,7 +35,8 @@ static bool arm(const char *text) {
     const char *colon = strchr(text, ':');
     size_t length = colon ? (size_t)(colon - text) : strlen(text);
     countdown = colon ? strtol(colon + 1, NULL, 10) : 1;
-    deadly = text[strlen(text) - 1] == '!' ? SIGSTOP : SIGKILL;
+    passing = text[strlen(text) - 1] == '~';
+    deadly = passing || text[strlen(text) - 1] == '!' ? SIGSTOP : SIGKILL;
     if (colon == NULL && deadly == SIGSTOP) length--;
     for (int i = 0; i < FAULT_COUNT; i++)
         if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) {

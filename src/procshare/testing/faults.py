@@ -26,7 +26,8 @@ def arm(point: str) -> None:
 
     Args:
         point: "structure.step", or "structure.step:n" for its n-th visit from now; "-" for none. With "!" behind it the
-            process does not die but stops there (SIGSTOP) for ever, so that somebody else can see to its death.
+            process does not die but stops there (SIGSTOP) for ever, so that somebody else can see to its death;
+            with "~" it stops there once, until it is told to go on (SIGCONT).
 
     Raises:
         ValueError: No point is called that.
