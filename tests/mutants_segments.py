@@ -56,7 +56,7 @@ LIVES: dict[str, Mutant] = {
         "segment.c",
         "        if (atomic_load(segment_claim(seg, i)) != 0) return true;\n",
         "        if (false) return true;\n",
-        "test_container_lifetimes.py::test_a_child_outlives_its_handles[counter]",
+        "test_container_lifetimes.py::test_a_child_outlives_its_handles[array]",
     ),
     "an attacher to what should have gone with the dead": mutant(
         "attach.c",
