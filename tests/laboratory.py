@@ -36,7 +36,8 @@ BUILDS = {"_native": FLAGS, "_native_faults": [*FLAGS, "-DPROCSHARE_FAULTS"]}
 WORKERS = 2
 TRIES = 2  # of a test that should notice: on a busy machine those who should sleep may not have begun to
 RACES = 8  # the same, of one that needs two processes to meet
-DEADLINE = 100.0  # seconds that one test may take
+DEADLINE = 100.0  # seconds that one test may take, or some on an unchanged core
+AT_ONCE = 15
 
 # A process that has imported what takes long, and nothing of procshare's or of the tests. For each line that it gets
 # (home, log, names of tests) it forks, says the child's pid, and then its exit status. A failure is enough: no time for
@@ -183,7 +184,7 @@ class Laboratory:
     def unchanged(self, names: Iterable[str]) -> list[Outcome]:
         """These tests, each once, on a core that is made as the mutants are, but for the mistake."""
         ordered = sorted(set(names))
-        shares = [share for i in range(WORKERS) if (share := ordered[i::WORKERS])]
+        shares = [ordered[i : i + AT_ONCE] for i in range(0, len(ordered), AT_ONCE)]
         return list(self._pool.map(self._run, [self._home / "unchanged"] * len(shares), shares))
 
     def tries(self, mutants: dict[str, Mutant]) -> dict[str, Outcome]:

@@ -9,11 +9,6 @@ import pytest
 
 from laboratory import COMPILER, SOURCES, Laboratory, changed
 from mutants import MUTANTS
-from mutants_containers import CONTAINERS
-from mutants_locks import LOCKS
-from mutants_queues import QUEUES
-from mutants_segments import SEGMENTS
-from mutants_states import STATES
 from procshare.backends import native_built
 
 if TYPE_CHECKING:
@@ -25,9 +20,49 @@ pytestmark = [
     pytest.mark.skipif(not COMPILER or shutil.which(COMPILER[0]) is None, reason="there is no C compiler"),
 ]
 
-RACES = [name for name in MUTANTS if name in STATES or name in CONTAINERS]
-OTHERS = [name for name in [*LOCKS, *SEGMENTS, *QUEUES] if not MUTANTS[name].races]
-SOME = [*RACES, *OTHERS[::3]]
+# Of every kind some, such as are noticed fast: the whole file is to take a minute.
+SOME = [
+    # the order of stores
+    "a counter without atomicity",
+    "a record that is published before it is written",
+    "a record with the version of the last one",
+    "a redo that is applied from the front",
+    "a list that counts an item before it is there",
+    "a transaction that commits the first before the others are prepared",
+    "a put that commits before its books are written",
+    "a get that commits before its books are written",
+    "parties that are marked before it is committed",
+    "a reader that looks before it counts",
+    # bounds
+    "a counter that wraps",
+    "a kind one beyond the last",
+    "a payload one byte too long",
+    "a record one byte longer than its buffer",
+    "a record that is longer than what is queued",
+    "a queue of one item more than its maximum",
+    "a bound that is one too high",
+    # locks, threads and forks
+    "a lock that is taken from the living",
+    "a dead holder's lock that nobody takes over",
+    "a taken-over lock of which nobody is told",
+    "a waiter that forgets the other waiters",
+    "an ended thread's lock that is let go as if by itself",
+    "a forked child with its parent's holds",
+    # lives
+    "one who leaves and unlinks though others are seated",
+    "an attacher that does not look at the name again",
+    "an attacher that was alone and stands up again",
+    "an extent that is given out twice",
+    # queues
+    "a larger ring without the last bytes",
+    "a dead holder's lease that stays with it",
+    "a shutdown that does not wait for leases",
+    # what waits
+    "a robust count that its dead counter leaves",
+    "a notification to anybody",
+    "a barrier that stays in its phase",
+    "a writer that clears the hint of another",
+]
 
 
 class Results:
