@@ -16,13 +16,15 @@ import pytest
 from procshare import (
     CorruptSegment,
     SharedBarrier,
+    SharedCondition,
     SharedDict,
     SharedList,
+    SharedLock,
     SharedQueue,
     SharedSet,
     SharedValue,
 )
-from scripts import SHM
+from scripts import SHM, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +166,24 @@ def test_text_that_is_none_is_told(make: Callable[[], Any], item: object) -> Non
         replace(x, TEXT.encode(), b"\xff" * len(TEXT))
         with pytest.raises(CorruptSegment):
             _ = x.value if item is None else x.get(timeout=0)
+
+
+def test_a_lock_with_an_impossible_name_is_told() -> None:
+    """A condition of which nobody can have made the lock."""
+    lock: Any = SharedLock(name=f"told-{os.getpid()}")
+    condition: Any = SharedCondition(lock)
+    assert lock.name.encode() in read(condition)[1024:2048]
+    write(condition, 1024, b"/")
+    source = f"""
+try:
+    procshare.attach({condition.name!r})
+except CorruptSegment:
+    say("told")
+"""
+    assert run(source).out == "told\n"
+    for each in (condition, lock):
+        each.unlink()
+        each.close()
 
 
 def test_who_arrived_is_counted_once() -> None:

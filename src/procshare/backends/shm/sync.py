@@ -6,7 +6,7 @@ import pickle
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from procshare._errors import CorruptSegment, KindMismatch
+from procshare._errors import CorruptSegment, KindMismatch, ProcshareError
 from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedRWLock, SharedSemaphore
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare.backends import implementation
@@ -107,9 +107,14 @@ class ShmCondition(native.Condition, ShmHandle, SharedCondition):
 
 
 def _lock_called(lock: str, condition: str) -> ShmLock | ShmRLock:
-    for kind in (ShmLock, ShmRLock):
-        with suppress(KindMismatch):
-            return kind.attach(lock)
+    try:
+        for kind in (ShmLock, ShmRLock):
+            with suppress(KindMismatch):
+                return kind.attach(lock)
+    except ProcshareError:
+        raise
+    except ValueError:
+        pass  # nothing can have this name
     raise CorruptSegment(condition, f"what it names as its lock, {lock!r}, is none")
 
 
