@@ -156,7 +156,8 @@ int queue_wait_items(handle_t *h, int (*take)(seg_t *seg, bool look, void *arg),
         if (!ring_empty(seg) || atomic_load(&q->leases) > 0) {
             seg->queue->patience = queue_left(&w);
             int got = take(seg, w.start != 0 && !w.armed, arg);
-            if (LIKELY(got != 0)) return got;
+            if (LIKELY(got > 0)) return got;
+            if (got < 0) return PyErr_Occurred() ? -1 : (queue_corrupt(seg), -1); /* damage that changes while it is looked at */
         }
         if (UNLIKELY(shut) && ring_empty(seg) && !lease_elsewhere(seg)) break; /* what is leased may come back */
         if (queue_wait_step(h, &w, &q->put_commits, &q->items) < 0) {
