@@ -151,10 +151,13 @@ int stage_delete(seg_t *seg, stage_t *stage, const mapkey_t *key) {
 /* Without anything in it, list or map. */
 int stage_clear(seg_t *seg, stage_t *stage) {
     if (is_list(seg)) return stage_remove(seg, stage, 0, stage_length(seg, stage));
+    uint64_t count = get(&current(seg)->count);
+    if (count > seg->geometry->capacity && container_look(seg) == NULL) return -1; /* it has grown */
+    if (count > seg->geometry->capacity) return container_corrupt(seg), -1;
     PyObject *where = PyDict_New();
     if (where == NULL) return -1;
     stage_t old = *stage;
-    *stage = (stage_t){.where = where, .cleared = true, .more = -(int64_t)get(&current(seg)->count)};
+    *stage = (stage_t){.where = where, .cleared = true, .more = -(int64_t)count};
     stage_t *rest = malloc(sizeof *rest);
     if (rest != NULL) *rest = old;
     stage_free(rest);
