@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import test_bad_bytes as states
 import test_channel_bytes as channels
 import test_container_bytes as containers
-from procshare.testing.report import Report, parser
+from procshare.testing._report import Report, parser
 from scripts import Script
 from victims import Verdict, Victims
 

@@ -18,7 +18,7 @@ from mutants_queues import QUEUES
 from mutants_segments import SEGMENTS
 from mutants_states import STATES
 from mutants_sync import SYNC
-from procshare.testing.report import Report, parser
+from procshare.testing._report import Report, parser
 
 MUTANTS = {**STATES, **CONTAINERS, **LOCKS, **SEGMENTS, **QUEUES, **SYNC}
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import procshare
-from procshare.testing.report import Report, parser
+from procshare.testing._report import Report, parser
 
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "src" / "procshare" / "_native"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from procshare import SharedCounter, SharedQueue
-from procshare.testing import chaos_channels
-from procshare.testing.chaos_fate import fate
-from procshare.testing.chaos_ledger import TOPICS, Ledger, born, mark_of
-from procshare.testing.chaos_worker import Worker, Wrong
+from procshare.testing import _chaos_channels as chaos_channels
+from procshare.testing._chaos_fate import fate
+from procshare.testing._chaos_ledger import TOPICS, Ledger, born, mark_of
+from procshare.testing._chaos_worker import Worker, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LIAR = """
 import sys
-from procshare.testing import chaos, chaos_program
+from procshare.testing import chaos, _chaos_program as chaos_program
 
 def lie(w):
     w.intend("counter")

@@ -13,7 +13,7 @@ import pytest
 from death_support import Task, asleep
 from procshare import CorruptSegment, SharedArray, SharedCounter, SharedDict
 from procshare.backends import native_built
-from procshare.testing.kinds import KINDS
+from procshare.testing._kinds import KINDS
 from scripts import SHM, run, until
 from support import kept
 

@@ -12,9 +12,9 @@ import pytest
 from death_support import check, forked
 from procshare import SharedCounter, SharedLock, SharedValue, segments
 from procshare.backends import native_built
-from procshare.testing.exit_table import WAYS
+from procshare.testing._exit_table import WAYS
+from procshare.testing._kinds import KINDS
 from procshare.testing.exits import survive
-from procshare.testing.kinds import KINDS
 from procshare.testing.stdlib import CASES, GOOD, outcome
 from scripts import SHM, run, until
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from procshare.backends import native_built
-from procshare.testing.kinds import KINDS, kept
+from procshare.testing._kinds import KINDS, kept
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 

@@ -19,7 +19,7 @@ import pytest
 from death_support import Task, forked, never
 from procshare import OwnerDied, SharedArray, SharedDict, SharedLock, SharedQueue, SharedRWLock, SharedValue, attach
 from procshare.backends import native_built
-from procshare.testing.kinds import KINDS, kept
+from procshare.testing._kinds import KINDS, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,15 +13,15 @@ import pytest
 
 from procshare import SharedArray, SharedCounter
 from procshare.testing import steps, syscalls
-from procshare.testing.catalogue import OPERATIONS
-from procshare.testing.deaths import Subject, death, recorded, states
-from procshare.testing.denied import Denial
-from procshare.testing.kinds import KINDS
-from procshare.testing.operations import Operation
-from procshare.testing.stepping import bring, follow, spread
+from procshare.testing._catalogue import OPERATIONS
+from procshare.testing._deaths import Subject, death, recorded, states
+from procshare.testing._denied import Denial
+from procshare.testing._kinds import KINDS
+from procshare.testing._operations import Operation
+from procshare.testing._stepping import bring, follow, spread
+from procshare.testing._tracer import CONT, Traced, why_not
+from procshare.testing._trials import Failed, forked
 from procshare.testing.syscalls import trial, usual
-from procshare.testing.tracer import CONT, Traced, why_not
-from procshare.testing.trials import Failed, forked
 
 if TYPE_CHECKING:
     from types import ModuleType

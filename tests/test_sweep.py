@@ -10,10 +10,10 @@ import pytest
 
 from procshare import testing
 from procshare.backends import native_built
-from procshare.testing.report import Report
+from procshare.testing._report import Report
+from procshare.testing._sweep_plan import Plan, Row
+from procshare.testing._sweeper import Death, Outcome, Sweeper
 from procshare.testing.sweep import COLUMNS, Sweep
-from procshare.testing.sweep_plan import Plan, Row
-from procshare.testing.sweeper import Death, Outcome, Sweeper
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 

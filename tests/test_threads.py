@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from procshare.backends import native_built
-from procshare.testing.kinds import KINDS
+from procshare.testing._kinds import KINDS
 from procshare.testing.threads import SITUATIONS, outcome, warm
 
 pytestmark = [

@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from procshare.testing.report import Report, parser
+from procshare.testing._report import Report, parser
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procshare import prune
-from procshare.testing.chaos_conductor import Conductor, Options, Trouble
-from procshare.testing.chaos_ledger import TOPICS, Ledger
-from procshare.testing.chaos_program import make, settle
-from procshare.testing.processes import entries, until
-from procshare.testing.report import Report, chosen, parser
+from procshare.testing._chaos_conductor import Conductor, Options, Trouble
+from procshare.testing._chaos_ledger import TOPICS, Ledger
+from procshare.testing._chaos_program import make, settle
+from procshare.testing._processes import entries, until
+from procshare.testing._report import Report, chosen, parser
 
 if TYPE_CHECKING:
     import argparse
@@ -79,7 +79,7 @@ def _again(o: argparse.Namespace) -> str:
 def campaign(options: Options, report: Report, again: str) -> None:
     """One run of a seed, with everything cleared away at its end; adds its lines to the table."""
     warnings.filterwarnings("ignore", "resource_tracker: process died")  # it is killed on purpose
-    multiprocessing.set_forkserver_preload(["numpy", "procshare.testing.chaos_program"])
+    multiprocessing.set_forkserver_preload(["numpy", "procshare.testing._chaos_program"])
     prune()
     before = entries()
     folder = Path(tempfile.mkdtemp(prefix="procshare-chaos-"))
@@ -102,7 +102,7 @@ def campaign(options: Options, report: Report, again: str) -> None:
         wrong.append(f"left in /dev/shm: {sorted(entries() - before)}")
     for each in wrong:
         report.fail(each, again)
-    tell(report, conductor, ledger)
+    _tell(report, conductor, ledger)
     ledger.close()
     if not wrong:
         shutil.rmtree(folder)
@@ -116,7 +116,7 @@ def end(world: dict[str, Any]) -> None:
             x.close()
 
 
-def tell(report: Report, conductor: Conductor, ledger: Ledger) -> None:
+def _tell(report: Report, conductor: Conductor, ledger: Ledger) -> None:
     """The lines of the table."""
     sums = [0] * 5
     for topic in conductor.options.topics:

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import procshare
 from procshare.backends.shm.core import native
-from procshare.testing.exit_makers import GO, OVER, Object, use
-from procshare.testing.exit_table import WAYS, Way
-from procshare.testing.kinds import KINDS
-from procshare.testing.processes import SHM, entries, until
-from procshare.testing.report import Report, chosen, parser
+from procshare.testing._exit_makers import GO, OVER, Object, use
+from procshare.testing._exit_table import WAYS, Way
+from procshare.testing._kinds import KINDS
+from procshare.testing._processes import SHM, entries, until
+from procshare.testing._report import Report, chosen, parser
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +63,7 @@ class Trial:
         way = self._way
         err = (self._home / "err").open("ab")
         strict = ["-W", "error"] if way.orderly else []  # a warning that is an error ends the resource tracker, too
-        command = [sys.executable, *strict, "-m", "procshare.testing.exit_ways", way.act, str(self._home)]
+        command = [sys.executable, *strict, "-m", "procshare.testing._exit_ways", way.act, str(self._home)]
         command.append(",".join(self._kinds))
         null = subprocess.DEVNULL
         with err, subprocess.Popen(command, stdin=null, stderr=err, start_new_session=True) as process:

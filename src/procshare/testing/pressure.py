@@ -16,17 +16,17 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from procshare.testing.attempts_others import attempts
-from procshare.testing.pressing import Press, Tally
-from procshare.testing.pressing_others import FRUGAL, shared_when_short, without_shm
-from procshare.testing.processes import Child, Ended, Hung
-from procshare.testing.report import Report, chosen, command, parser
-from procshare.testing.room import NotAllowed, private_mounts, private_shm
+from procshare.testing._attempts_others import attempts
+from procshare.testing._pressing import Press, Tally
+from procshare.testing._pressing_others import FRUGAL, shared_when_short, without_shm
+from procshare.testing._processes import Child, Ended, Hung
+from procshare.testing._report import Report, chosen, command, parser
+from procshare.testing._room import NotAllowed, private_mounts, private_shm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procshare.testing.processes import Line
+    from procshare.testing._processes import Line
 
 OPTIONS = "size=4m,nr_inodes=200"
 SHORT: dict[str, Sequence[int]] = {

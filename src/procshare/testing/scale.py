@@ -27,16 +27,16 @@ from procshare import (
     SharedSet,
     SharedValue,
 )
-from procshare.testing.pressing import check
-from procshare.testing.processes import Child, Ended, Hung
-from procshare.testing.report import Report, command, parser
-from procshare.testing.room import free_bytes
-from procshare.testing.scale_large import Cost, items, keys, large_array, large_value, nested, queued
+from procshare.testing._pressing import check
+from procshare.testing._processes import Child, Ended, Hung
+from procshare.testing._report import Report, command, parser
+from procshare.testing._room import free_bytes
+from procshare.testing._scale_large import Cost, items, keys, large_array, large_value, nested, queued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from procshare.testing.processes import Line
+    from procshare.testing._processes import Line
 
 DESCRIPTORS = 1024
 SEATS = 768

@@ -16,9 +16,9 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import TYPE_CHECKING, Any
 
 import procshare
-from procshare.testing import stdlib_cases as cases
-from procshare.testing.processes import Child, Ended, Hung, Line
-from procshare.testing.report import Report, chosen, parser
+from procshare.testing import _stdlib_cases as cases
+from procshare.testing._processes import Child, Ended, Hung, Line
+from procshare.testing._report import Report, chosen, parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from procshare.testing.catalogue import OPERATIONS
-from procshare.testing.deaths import Death, Subject, death, recorded, states
-from procshare.testing.report import Report, chosen, parser
-from procshare.testing.stepping import spread, thinned
-from procshare.testing.tracer import why_not
-from procshare.testing.trials import Failed, forked, prepare
+from procshare.testing._catalogue import OPERATIONS
+from procshare.testing._deaths import Death, Subject, death, recorded, states
+from procshare.testing._report import Report, chosen, parser
+from procshare.testing._stepping import spread, thinned
+from procshare.testing._tracer import why_not
+from procshare.testing._trials import Failed, forked, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procshare.testing.operations import Operation
-    from procshare.testing.stepping import Moment, Path
+    from procshare.testing._operations import Operation
+    from procshare.testing._stepping import Moment, Path
 
 NOT_HERE = 77  # exit status where nothing can be traced
 PROMPT = 0.1  # seconds within which others go on

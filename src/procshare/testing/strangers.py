@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import procshare
 from procshare import NotFound, SharedCounter, SharedValue
-from procshare.testing.processes import SHM, Child, Hung, entries, until
-from procshare.testing.report import Report, chosen, parser
-from procshare.testing.stranger_acts import (
+from procshare.testing._processes import SHM, Child, Hung, entries, until
+from procshare.testing._report import Report, chosen, parser
+from procshare.testing._stranger_acts import (
     Unable,
     attach_and,
     come_again,
@@ -34,7 +34,7 @@ from procshare.testing.stranger_acts import (
     race_to_leave,
     try_lock,
 )
-from procshare.testing.stranger_cases import Case, check_all, destroy, everything
+from procshare.testing._stranger_cases import Case, check_all, destroy, everything
 
 if TYPE_CHECKING:
     from collections.abc import Callable

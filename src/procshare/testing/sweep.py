@@ -16,13 +16,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from procshare.testing.acts_lives import LIVES
-from procshare.testing.doomed import acts
+from procshare.testing._acts_lives import LIVES
+from procshare.testing._doomed import acts
+from procshare.testing._processes import START_METHODS, Hung
+from procshare.testing._report import Report, chosen, parser
+from procshare.testing._sweep_plan import Plan, Row
+from procshare.testing._sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
 from procshare.testing.faults import fault_points
-from procshare.testing.processes import START_METHODS, Hung
-from procshare.testing.report import Report, chosen, parser
-from procshare.testing.sweep_plan import Plan, Row
-from procshare.testing.sweeper import Death, Late, Outcome, Sweeper, Wrong, once_more
 
 if TYPE_CHECKING:
     import argparse

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from procshare.testing.catalogue import LIVES, OPERATIONS
-from procshare.testing.denied import Denial, run, ways
-from procshare.testing.doers import Doer, Told, kept_out
-from procshare.testing.operations import FIRST, parts
-from procshare.testing.report import Report, chosen, parser
-from procshare.testing.tracer import Gone, why_not
-from procshare.testing.trials import Failed, forked, left_by, prepare
+from procshare.testing._catalogue import LIVES, OPERATIONS
+from procshare.testing._denied import Denial, run, ways
+from procshare.testing._doers import Doer, Told, kept_out
+from procshare.testing._operations import FIRST, parts
+from procshare.testing._report import Report, chosen, parser
+from procshare.testing._tracer import Gone, why_not
+from procshare.testing._trials import Failed, forked, left_by, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procshare.testing.operations import Operation
+    from procshare.testing._operations import Operation
 
 NOT_HERE = 77  # exit status where nothing can be traced
 TRIAL = 60.0  # seconds that one trial may take

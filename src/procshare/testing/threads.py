@@ -20,17 +20,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from procshare import SharedArray, SharedCounter
-from procshare.testing import closing, crowd, forking, reentering
-from procshare.testing.calls import CALLS
-from procshare.testing.kinds import KINDS
-from procshare.testing.processes import Child, Ended, Hung, entries, left_since
-from procshare.testing.report import Report, chosen, parser
-from procshare.testing.tallies import COUNTED
+from procshare.testing import _closing as closing
+from procshare.testing import _crowd as crowd
+from procshare.testing import _forking as forking
+from procshare.testing import _reentering as reentering
+from procshare.testing._calls import CALLS
+from procshare.testing._kinds import KINDS
+from procshare.testing._processes import Child, Ended, Hung, entries, left_since
+from procshare.testing._report import Report, chosen, parser
+from procshare.testing._tallies import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from procshare.testing.processes import Line
+    from procshare.testing._processes import Line
 
 NAMED = tuple(kind for kind in KINDS if kind != "SharedPipe")
 
