@@ -95,7 +95,7 @@ static hold_t *begin(handle_t *h, int64_t timeout, bool repairing) {
         segment_unref(seg);
         return NULL;
     }
-    atomic_store(&slot->word, (sequence & 1) ? sequence + 2 : sequence + 1);
+    atomic_store(&slot->word, (int64_t)((uint64_t)sequence + (sequence & 1 ? 2 : 1)));
     atomic_thread_fence(memory_order_seq_cst);
     atomic_store_explicit(&slot->since, (uint64_t)coarse_ns(), memory_order_relaxed);
     FAULT(array_marked);
@@ -106,7 +106,7 @@ static void end(hold_t *hold) {
     slot_t *slot = hold->slot;
     if (hold->depth == 1) {
         FAULT(array_committing);
-        atomic_store(&slot->word, (atomic_load(&slot->word) | 1) + 1);
+        atomic_store(&slot->word, (int64_t)(((uint64_t)atomic_load(&slot->word) | 1) + 1));
         FAULT(array_committed);
     }
     lock_release(hold, true);

@@ -74,6 +74,8 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
     def _map(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         memory: Any = self._memory()
         self._live = np.ndarray(shape, dtype, buffer=memory)
+        if self._live.nbytes != (there := memoryview(memory).nbytes):
+            raise ValueError(f"it takes {self._live.nbytes} bytes of {there}")
 
     @classmethod
     def _attach(cls, name: str) -> Self:
