@@ -1,6 +1,7 @@
 # The one door for people and CI. Each target makes .venv if it is missing and installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
+INSTALL ?= yes
 BIN = $(abspath $(VENV))/bin
 
 .PHONY: demo test test-all lint types docs bench sanitize fuzz reliability clean
@@ -39,8 +40,8 @@ clean:                      ## all that can be made again
 	rm -rf .venv .venv-* build site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 install-%: $(BIN)/python
-	rm -rf build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[$*]'
+	[ "$(INSTALL)" = no ] || rm -rf build
+	[ "$(INSTALL)" = no ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check '.[$*]'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
 
-SHORT = [way for way in WAYS if "forkserver" not in way or "goes on" in way]  # the program tries all
+SLOW_TO_START = "spawn", "forkserver"
+SHORT = [
+    way for way in WAYS if "goes on" in way or not any(how in way for how in SLOW_TO_START)
+]  # the program tries all
 
 
 @pytest.mark.parametrize("way", SHORT)
