@@ -256,10 +256,10 @@ def in_lease(kind: str, x: Any) -> None:
 def in_handler(kind: str, x: Any) -> None:
     """In a signal handler that interrupts whatever the main thread calls."""
     children = list[int]()
-    begun = list[int]()  # a fork may take longer than the next signal takes to come
+    begun = list[int]()  # no fork within a fork: hooks of Python's own would wait for themselves
 
     def handler(*_: object) -> None:
-        if len(begun) < 3:
+        if len(begun) == len(children) < 3:
             begun.append(1)
             children.append(fork(partial(usable, kind, x)))
 
