@@ -25,8 +25,7 @@ import test_bad_bytes as states
 import test_channel_bytes as channels
 import test_container_bytes as containers
 from procshare.testing._report import Report, parser
-from scripts import Script
-from victims import Verdict, Victims
+from victims import Asked, Verdict, Victims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,30 +127,10 @@ class Tally:
         return counts.total() if kind == "all" else counts[kind]
 
 
-class Together:
-    """The program of fuzz/company.py, asked as `Victims` are."""
-
-    def __init__(self) -> None:
-        self._script: Script | None = None
-
-    def verdict(self, *damage: Any) -> Verdict:
-        """What became of the processes."""
-        if self._script is None:
-            path = os.pathsep.join((FOLDERS, os.environ.get("PYTHONPATH", "")))
-            self._script = Script("import company\ncompany.main()", environ={"PYTHONPATH": path})
-        self._script.tell(json.dumps(damage))
-        try:
-            told = json.loads(self._script.hear(timeout=60))
-        except AssertionError:
-            self.close()
-            raise
-        return Verdict(told["tells"], told["counts"], told["ended"])
-
-    def close(self) -> None:
-        """End it."""
-        if self._script is not None:
-            self._script.__exit__()
-        self._script = None
+def together() -> Asked:
+    """The program of fuzz/company.py."""
+    path = os.pathsep.join((FOLDERS, os.environ.get("PYTHONPATH", "")))
+    return Asked("import company\ncompany.main()", {"PYTHONPATH": path}, patience=60)
 
 
 class Fuzzer:
@@ -160,8 +139,8 @@ class Fuzzer:
     def __init__(self, report: Report) -> None:
         self.tally = Tally()
         self._report = report
-        self._victims: dict[str, Victims | Together] = {name: Victims(program) for name, program in PROGRAMS.items()}
-        self._victims["together"] = Together()
+        self._victims: dict[str, Asked] = {name: Victims(program) for name, program in PROGRAMS.items()}
+        self._victims["together"] = together()
 
     def try_one(self, program: str, damage: list[Any]) -> None:
         """Show one of them some damage."""

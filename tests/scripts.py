@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import procshare
+from procshare.testing._processes import SHM, entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-SHM = Path("/dev/shm")
+__all__ = ["PREAMBLE", "SHM", "SLOWER", "Ended", "Script", "entries", "finish", "left_since", "run", "until"]
+
 SLOWER = 20 if "PROCSHARE_SANITIZER" in os.environ else 1  # how much longer all may take under a sanitizer
 PREAMBLE = """\
 import os, pickle, signal, sys, time
@@ -168,11 +170,6 @@ def until(true: Callable[[], object], timeout: float = 5) -> bool:
             return False
         time.sleep(0.005)
     return True
-
-
-def entries() -> set[str]:
-    """What procshare has in /dev/shm now."""
-    return {name for name in os.listdir(SHM) if name.startswith("procshare")}
 
 
 def left_since(before: set[str], timeout: float = 3) -> set[str]:

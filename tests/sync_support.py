@@ -322,3 +322,17 @@ class Keeper:
         self._end.set()
         if exc is None:
             self._task.result()
+
+
+def can(lock: SharedRWLock, how: str) -> bool:
+    """Whether another thread could read or write now."""
+
+    def attempt() -> bool:
+        try:
+            with getattr(lock, how)(timeout=0):
+                return True
+        except LockTimeout:
+            return False
+
+    free: bool = Task(attempt).result()
+    return free

@@ -15,7 +15,7 @@ from procshare import CorruptSegment, SharedArray, SharedCounter, SharedDict
 from procshare.backends import native_built
 from procshare.testing._kinds import KINDS
 from scripts import SHM, run, until
-from support import kept
+from support import Child, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +165,49 @@ def test_whoever_waits_is_told(kind: str) -> None:
         os.truncate(SHM / x.segment, 0)
         with pytest.raises(CorruptSegment, match="made shorter"):
             task.result()
+
+
+def first_write(line: Any, x: Any, call: Callable[[Any], object]) -> str:
+    """In another process: what comes of it there, once it is told to."""
+    line.tell("attached")
+    line.hear()
+    try:
+        call(x)
+    except CorruptSegment:
+        return "CorruptSegment"
+    return "done"
+
+
+def put_large(x: Any) -> None:
+    """What needs more than is left of the file."""
+    x.put(b"x" * 100_000, timeout=5)
+
+
+def set_large(x: Any) -> None:
+    """Likewise."""
+    x["large"] = "x" * 100_000
+
+
+def grow(x: Any) -> None:
+    """Likewise."""
+    x.set("y" * 100_000)
+
+
+LOCKED_WRITES = {"SharedDict": set_large, "SharedQueue": put_large, "SharedValue": grow}
+
+
+@pytest.mark.parametrize("kind", LOCKED_WRITES)
+def test_whoever_is_told_keeps_no_lock(kind: str) -> None:
+    """Another process that has not noticed anything yet is told as well, and does not wait for the first one."""
+    with kept(make(kind)) as x, Child("fork", first_write, x, LOCKED_WRITES[kind]) as other:
+        assert other.hear() == "attached"
+        LOCKED_WRITES[kind](x)  # so that all of it is mapped here
+        os.truncate(SHM / x.segment, 8192 if kind != "SharedQueue" else 20480)
+        for _ in range(2):
+            with pytest.raises(CorruptSegment):
+                LOCKED_WRITES[kind](x)
+        other.tell("go")
+        assert other.result(timeout=5) == "CorruptSegment"
 
 
 def test_views_see_zeros() -> None:

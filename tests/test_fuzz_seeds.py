@@ -9,11 +9,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fuzz_bytes import FOLDERS, KINDS_TOGETHER, Together
+from fuzz_bytes import FOLDERS, KINDS_TOGETHER, together
+
+if TYPE_CHECKING:
+    from victims import Asked
 
 FUZZ = Path(__file__).parent / "fuzz"
 
@@ -34,14 +37,14 @@ def test_what_the_fuzzers_found(harness: str) -> None:
 @pytest.fixture(scope="module")
 def company() -> Any:
     """The program that shows damage to several processes at once."""
-    program = Together()
+    program = together()
     yield program
     program.close()
 
 
 @pytest.mark.parametrize("cuts", [False, True], ids=["changed", "cut"])
 @pytest.mark.parametrize("number", range(3, KINDS_TOGETHER, 9))
-def test_damage_to_what_is_in_use(number: int, cuts: bool, company: Together) -> None:
+def test_damage_to_what_is_in_use(number: int, cuts: bool, company: Asked) -> None:
     """Two processes with two threads each use it, while a third one writes into it."""
     verdict = company.verdict(number, number, cuts)
     assert verdict.tells == []

@@ -21,6 +21,7 @@ from procshare import (
     NotFound,
     SharedBarrier,
     SharedCondition,
+    SharedQueue,
     SharedRWLock,
     SharedSemaphore,
     SharedValue,
@@ -30,6 +31,7 @@ from procshare import (
 from procshare.backends import native_built
 from scripts import SHM, until
 from support import Child, Line, kept
+from sync_support import can
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +77,30 @@ def test_what_is_unlinked_while_somebody_attaches_is_not_found(nursery: Nursery)
     value.close()
     os.kill(pid, signal.SIGCONT)
     assert not nursery.wait()
+
+
+def inspect_late(segment: str) -> None:
+    """In a process that is stopped when it has read the header, and not yet looked who is there."""
+    from procshare.backends.shm.core import native
+
+    testing.arm("segment.inspecting~")
+    seen = native.inspect(segment)
+    assert (seen[4], len(seen[8])) == ([], 1)  # nobody is attached, one container has claimed it
+
+
+def test_what_is_claimed_before_it_is_let_go_of_is_no_garbage(nursery: Nursery) -> None:
+    """Whoever sweeps judges by what stands there after its look at the seats: else it would remove what is queued."""
+    with kept(SharedQueue[Any]()) as queue:
+        value = SharedValue("x", name="stops-claimed")
+        pid = nursery.start(inspect_late, value.segment)
+        assert until(lambda: stopped(pid))
+        queue.put(value)
+        value.close()
+        os.kill(pid, signal.SIGCONT)
+        assert not nursery.wait()
+        with queue.get(timeout=5) as again:
+            assert again.value == "x"
+            again.unlink()
 
 
 # ---- semaphores ----
@@ -236,20 +262,6 @@ def come_last(point: str, barrier: SharedBarrier) -> None:
 
 
 # ---- readers and writers ----
-
-
-def can(lock: SharedRWLock, how: str) -> bool:
-    """Whether another thread could read or write now."""
-
-    def attempt() -> bool:
-        try:
-            with getattr(lock, how)(timeout=0):
-                return True
-        except LockTimeout:
-            return False
-
-    free: bool = Task(attempt).result()
-    return free
 
 
 def read(lock: SharedRWLock, inside: Any) -> None:

@@ -186,15 +186,16 @@ class Verdict(NamedTuple):
     ended: int
 
 
-class Victims:
-    """A process whose children are shown the damage, one each.
+class Asked:
+    """A program that is told of damage, and answers with a verdict, line by line; started anew when it did not answer.
 
     Args:
-        program: Defines `judge`.
+        program, environ: As for `Script`.
+        patience: Seconds that it may take to answer.
     """
 
-    def __init__(self, program: str) -> None:
-        self._program = BEGIN + program + END
+    def __init__(self, program: str, environ: dict[str, str] | None = None, patience: float = 15) -> None:
+        self._program, self._environ, self._patience = program, environ, patience
         self._script: Script | None = None
 
     def show(self, *damage: Any) -> list[str]:
@@ -204,10 +205,10 @@ class Victims:
     def verdict(self, *damage: Any) -> Verdict:
         """All that is to be said about it."""
         if self._script is None:
-            self._script = Script(self._program)
+            self._script = Script(self._program, environ=self._environ)
         self._script.tell(json.dumps(damage))
         try:
-            told = json.loads(self._script.hear(timeout=15))
+            told = json.loads(self._script.hear(timeout=self._patience))
         except AssertionError:
             self.close()
             raise
@@ -218,6 +219,17 @@ class Victims:
         if self._script is not None:
             self._script.__exit__()
         self._script = None
+
+
+class Victims(Asked):
+    """A process whose children are shown the damage, one each.
+
+    Args:
+        program: Defines `judge`.
+    """
+
+    def __init__(self, program: str) -> None:
+        super().__init__(BEGIN + program + END)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from death_support import Task
 from procshare import LockTimeout, SharedArray, SharedRWLock
 from support import START_METHODS, Child, Line
+from sync_support import can
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,20 +24,6 @@ def lock(backend: str) -> Iterator[SharedRWLock]:
     """One that is free."""
     with SharedRWLock(backend=backend) as made:
         yield made
-
-
-def can(lock: SharedRWLock, how: str) -> bool:
-    """Whether another thread could read or write now."""
-
-    def attempt() -> bool:
-        try:
-            with getattr(lock, how)(timeout=0):
-                return True
-        except LockTimeout:
-            return False
-
-    free: bool = Task(attempt).result()
-    return free
 
 
 def state(lock: SharedRWLock) -> str:

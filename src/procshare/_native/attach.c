@@ -340,9 +340,11 @@ PyObject *segment_inspect(const char *name) {
     if (read_header(fd, name, &st, &h) == 0) {
         size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
         char *base = aligned_alloc(128, window);
+        int done = read_window(fd, name, base, window);
+        FAULT(segment_inspecting);
         /* Read again after the look at the seats: who sat there a moment ago may have handed it over, or stored it in a
          * container, before it left. */
-        if (read_window(fd, name, base, window) == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, name, base, window) == 0 &&
+        if (done == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, name, base, window) == 0 &&
             (claims = claims_on(base, h.slots)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
             header_t *real = (header_t *)base;
             /* A container's file has holes, so its memory is what it takes. */

@@ -13,6 +13,7 @@
     X(segment_linking, "segment.linking")       /* says that it has a name, has none */\
     X(segment_linked, "segment.linked")         /* name exists, creator not told */   \
     X(segment_opened, "segment.opened")         /* attacher opened it, no seat yet */ \
+    X(segment_inspecting, "segment.inspecting") /* header read without attaching, seats not looked at */\
     X(segment_alone, "segment.alone")           /* attacher has all seats, none of its own */\
     X(segment_attached, "segment.attached")     /* seat taken, name not re-checked */ \
     X(segment_arriving, "segment.arriving")     /* attached, still counts as in flight */\

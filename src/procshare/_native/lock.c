@@ -146,7 +146,7 @@ int lock_word_take(seg_t *seg, _Atomic uint32_t *word, int64_t timeout) {
     if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)))
         got = take_slowly(seg, word, timeout, NULL, LOCK_QUIET | (lock_quiet ? LOCK_DEAF : 0), NULL);
     if (got == 0 || got == 1) FAULT(lock_acquired);
-    return got >= 0 && segment_whole(seg) < 0 ? -1 : got;
+    return (got == 0 || got == 1) && lock_whole(seg, word) < 0 ? -1 : got;
 }
 
 void lock_word_release(_Atomic uint32_t *word) {
@@ -154,6 +154,12 @@ void lock_word_release(_Atomic uint32_t *word) {
     uint32_t was = atomic_exchange(word, 0);
     FAULT(lock_released);
     if (UNLIKELY(was & LOCK_WAITERS)) futex_wake(word, 1);
+}
+
+int lock_check_cut(seg_t *seg, _Atomic uint32_t *word) {
+    if (!atomic_load(&seg->cut)) return 0;
+    lock_word_release(word); /* first: to raise runs Python */
+    return segment_check_cut(seg);
 }
 
 /* ---- the hold: thread and depth ---- */
@@ -231,7 +237,7 @@ int lock_take(hold_t *hold, uintptr_t owner, int64_t timeout, int how, const han
         return got;
     }
     FAULT(lock_acquired);
-    if (UNLIKELY(segment_whole(seg) < 0)) {
+    if (UNLIKELY(lock_whole(seg, &hold->slot->lock) < 0)) {
         segment_unref(seg);
         return -1;
     }

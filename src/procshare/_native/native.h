@@ -216,10 +216,16 @@ void *mapping_new(seg_t *seg, int fd, uint64_t length, uint64_t offset, mapping_
 void mapping_end(void *at, uint64_t length, mapping_t *mapping);
 void mapping_is_cut(seg_t *seg);
 int segment_check_cut(const seg_t *seg);
+int lock_check_cut(seg_t *seg, _Atomic uint32_t *word);
 
 /* 0, or -1 with CorruptSegment if its file was made shorter: then what was just read or written is nothing. */
 static inline int segment_whole(const seg_t *seg) {
     return LIKELY(!atomic_load_explicit(&process.cut, memory_order_relaxed)) ? 0 : segment_check_cut(seg);
+}
+
+/* The same for who has just taken a lock in it: others, who have not noticed yet, must not wait for it. */
+static inline int lock_whole(seg_t *seg, _Atomic uint32_t *word) {
+    return LIKELY(!atomic_load_explicit(&process.cut, memory_order_relaxed)) ? 0 : lock_check_cut(seg, word);
 }
 
 /* A call's answer, or CorruptSegment in its place. */
@@ -324,15 +330,15 @@ static inline void hold_stage(hold_t *hold, bool dirty) {
     hold->dirty = dirty;
 }
 
-/* Take a lock word: 0, 1 from a dead owner, or -1 with LockTimeout or whatever a signal handler raised. *slot*, if any, is
- * repaired. */
+/* Take a lock word: 0, 1 from a dead owner, or -1 with LockTimeout or whatever a signal handler raised. *slot*: whose it is, if
+ * it is a slot's. */
 static inline int lock_word_acquire(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot) {
     uint32_t free = 0;
     int got = 0;
     if (UNLIKELY(seg->token == 0 || !atomic_compare_exchange_strong(word, &free, seg->token)) &&
         (got = lock_word_acquire_slowly(seg, word, timeout_ns, slot)) < 0)
         return -1;
-    if (UNLIKELY(segment_whole(seg) < 0)) return -1;
+    if (UNLIKELY(lock_whole(seg, word) < 0)) return -1;
     FAULT(lock_acquired);
     return got;
 }

@@ -16,7 +16,6 @@
  */
 #include "container.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -38,11 +37,7 @@ static _Atomic uint64_t *word_of(seg_t *seg, uint32_t seat) {
 
 /* A few pages, with the GIL: who reads keeps nothing, so no other thread may close the last handle meanwhile. */
 static bool reserve(seg_t *seg, uint64_t offset, uint64_t length) {
-    int done;
-    if (segment_fd(seg) < 0) return false;
-    do done = fallocate(seg->fd, 0, (off_t)offset, (off_t)length);
-    while (done < 0 && errno == EINTR);
-    return done == 0;
+    return segment_fd(seg) >= 0 && AGAIN(fallocate(seg->fd, 0, (off_t)offset, (off_t)length)) == 0;
 }
 
 /* Where this process reads that has no word, for want of a seat or of memory. */

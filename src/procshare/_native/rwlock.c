@@ -168,10 +168,10 @@ static int begin_reading(handle_t *h, int64_t timeout) {
     if (reading != NULL) return reading->depth++, 0;
     if (UNLIKELY(seg->token == 0) && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     if (UNLIKELY(!go_in(seg, held_here(hold_if_any(h)))) && go_in_slowly(h, timeout) < 0) return -1;
-    if (segment_whole(seg) < 0) return -1;
-    if (UNLIKELY((reading = spare_record(seg)) == NULL)) {
+    bool whole = segment_whole(seg) == 0;
+    if (UNLIKELY(!whole || (reading = spare_record(seg)) == NULL)) {
         uncount_reader(seg);
-        PyErr_NoMemory();
+        if (whole) PyErr_NoMemory();
         return -1;
     }
     segment_ref(seg);

@@ -154,6 +154,7 @@ static NOINLINE int acquire_slowly(handle_t *h, int64_t timeout) {
 
 static inline int acquire_for(handle_t *h, int64_t timeout) {
     if (UNLIKELY(h->word == NULL)) return raise_closed(), -1;
+    if (UNLIKELY(segment_whole(h->seg) < 0)) return -1; /* a permit that is taken now would be nobody's */
     int got = take(h, timeout);
     if (LIKELY(got != 0) || (timeout == 0 && h->code != ROBUST)) return got;
     return acquire_slowly(h, timeout);

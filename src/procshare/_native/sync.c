@@ -181,6 +181,7 @@ int object_acquire(handle_t *h, int64_t timeout) {
         return 1;
     }
     if (UNLIKELY(!atomic_compare_exchange_strong(&hold->slot->lock, &free, hold->seg->token))) return acquire_slowly(h, timeout);
+    if (UNLIKELY(lock_whole(hold->seg, &hold->slot->lock) < 0)) return -1;
     segment_ref(hold->seg);
     FAULT(lock_acquired);
     hold_begin(hold, this_thread(), false);

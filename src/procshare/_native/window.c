@@ -10,18 +10,16 @@
 
 /* Where [offset, offset + length) of the file is mapped; NULL, without an exception, if it is not all in the file. */
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length) {
-    if (length > INT64_MAX || offset > INT64_MAX) return NULL;
-    if (offset + length <= seg->size) return seg->base + offset;
-    if (offset < seg->size) return NULL;
+    if (LIKELY(length <= INT64_MAX && offset <= INT64_MAX && offset + length <= seg->size)) return seg->base + offset;
+    seg->unmapped = 0;
+    if (length > INT64_MAX || offset > INT64_MAX || offset < seg->size) return NULL;
     if (offset + length > seg->known_size) {
         struct stat st;
-        seg->unmapped = 0;
         if (segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length > (uint64_t)st.st_size) return NULL;
         seg->known_size = (uint64_t)st.st_size;
     }
     int i = 63 - __builtin_clzll(offset / seg->size);
     uint64_t start = seg->size << i;
-    seg->unmapped = 0;
     if (i >= CHUNKS || offset + length > start * 2) return NULL;
     if (seg->chunk[i] == NULL) {
         if (segment_fd(seg) < 0) return NULL;
