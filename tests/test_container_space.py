@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is
 
 SPARE = 64 << 10
 MANY = 100_000
+SEATS = 1 << 60  # the byte of the first seat; src/procshare/_native/layout.h
 
 
 def taken(container: Any) -> int:
@@ -270,3 +273,18 @@ def test_a_few_small_ints_take_little() -> None:
         for n in range(MANY):
             d[f"key {n}"] = n
         assert taken(d) <= 160 * MANY
+
+
+def test_no_memory_is_given_back_under_a_reader_that_cannot_say_what_it_reads() -> None:
+    """The 65th process needs a page for its word; before it has one, nothing may be taken from under it."""
+    with SharedDict(dict.fromkeys(range(500), "x" * 1000)) as d, (SHM / d.segment).open("r+b") as file:
+        before = taken(d)
+        seat = struct.pack("hhqqi", fcntl.F_WRLCK, 0, SEATS + 100, 1, 0)  # somebody sits there, as the kernel sees it
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, seat)
+        d.clear()
+        assert taken(d) >= before
+        free = struct.pack("hhqqi", fcntl.F_UNLCK, 0, SEATS + 100, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, free)
+        d["a"] = "x" * 1000
+        d.clear()
+        assert taken(d) < before / 2

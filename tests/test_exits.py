@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from death_support import check, forked
+from death_support import asleep, check, forked
 from procshare import SharedCounter, SharedLock, SharedValue, segments
 from procshare.backends import native_built
 from procshare.testing._exit_table import WAYS
 from procshare.testing._kinds import KINDS
 from procshare.testing.exits import survive
 from procshare.testing.stdlib import CASES, GOOD, outcome
-from scripts import SHM, run, until
+from scripts import SHM, Script, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,24 @@ if sys.argv[1] == "kill":
     ended = run(source, "kill")
     segment = SHM / ended.out.strip()
     assert until(lambda: not segment.exists())
+
+
+def test_a_worker_that_is_terminated_while_it_removes_tells_the_tracker_first() -> None:
+    """As a pool's, which is about to leave by itself: else the tracker warns of a name that is gone."""
+    source = """
+from procshare import testing
+x = SharedCounter(name=f"exits-terminated-{os.getpid()}")
+testing.arm("segment.unlinked~")
+say("ready")
+x.unlink()
+"""
+    with Script(source, environ={"PROCSHARE_FAULT": "-"}) as script:
+        assert script.hear() == "ready"
+        assert until(lambda: asleep(script.process.pid, script.process.pid, "T"))
+        script.signal(signal.SIGTERM)
+        script.signal(signal.SIGCONT)
+        ended = script.ended()
+    assert (ended.code, ended.err) == (-signal.SIGTERM, "")
 
 
 def test_strangers_lost_descriptors_and_namespaces_cost_nothing() -> None:
