@@ -99,6 +99,8 @@ class Handle(ABC):
             NotFound: Nothing alive has this name.
             KindMismatch: It is of another kind.
             NotOwned, CorruptSegment, VersionMismatch: It was refused.
+            LockTimeout: A process stood still for 10 s in the middle of attaching to it or leaving it.
+            OSError: 768 processes are attached, which is the most; or the system has no descriptor or lock left.
         """
         if not cls.kind:  # Handle.attach and Shared.attach take any kind
             anything: Self = serve("attach")(name)
