@@ -277,7 +277,7 @@ def test_a_few_small_ints_take_little() -> None:
 
 def test_no_memory_is_given_back_under_a_reader_that_cannot_say_what_it_reads() -> None:
     """The 65th process needs a page for its word; before it has one, nothing may be taken from under it."""
-    with SharedDict(dict.fromkeys(range(500), "x" * 1000)) as d, (SHM / d.segment).open("r+b") as file:
+    with SharedDict({str(i): "x" * 1000 for i in range(500)}) as d, (SHM / d.segment).open("r+b") as file:
         before = taken(d)
         seat = struct.pack("hhqqi", fcntl.F_WRLCK, 0, SEATS + 100, 1, 0)  # somebody sits there, as the kernel sees it
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, seat)
