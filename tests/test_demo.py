@@ -308,7 +308,9 @@ def test_prune_tells_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def removing(dry_run: bool) -> list[procshare.SegmentInfo]:
         asked.append(dry_run)
-        return [procshare.SegmentInfo("old", "/procshare-old", "counter", 8192, None, (), None, False)]
+        return [
+            procshare.SegmentInfo("old", "/procshare-old", "counter", 8192, None, (), None, False, "", 0, None, None)
+        ]
 
     monkeypatch.setattr(procshare, "prune", removing)
     ran = CliRunner().invoke(commands.procshare, ["prune"])

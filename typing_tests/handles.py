@@ -8,6 +8,7 @@ from procshare import (
     Backend,
     Handle,
     SegmentInfo,
+    SegmentStats,
     Shared,
     SharedArray,
     SharedCounter,
@@ -17,6 +18,7 @@ from procshare import (
     prune,
     segments,
     set_default_backend,
+    stats,
 )
 
 
@@ -86,6 +88,16 @@ generic(SharedValue("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArg
 # ---- what exists, and backends ----
 
 assert_type(segments(), list[SegmentInfo])
+assert_type(segments(all_users=True)[0].type, str)
+assert_type(segments()[0].user, int)
+assert_type(segments()[0].age, float | None)
+assert_type(segments()[0].holder_for, float | None)
+assert_type(stats(), list[SegmentStats])
+assert_type(stats("hits"), SegmentStats)
+assert_type(stats("hits").changes, int | None)
+assert_type(stats("hits").length, int | None)
+assert_type(stats("hits").waits + stats("hits").timeouts + stats("hits").owner_deaths, int)
+assert_type(stats("hits").waiting, bool)
 assert_type(prune(dry_run=True), list[SegmentInfo])
 assert_type(segments()[0].holder, int | None)
 assert_type(default_backend(), str)
@@ -94,6 +106,8 @@ set_default_backend(Backend("mine", {"counter": "mine:Counter"}))
 
 # ---- mistakes ----
 
+stats(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+segments(all_users="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Hits(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Hits()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 hits.page = 5  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]

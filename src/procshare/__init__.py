@@ -23,7 +23,7 @@ from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, Sh
 from procshare._namespace import SharedNamespace
 from procshare._pipe import PipeEnd, SharedPipe
 from procshare._queue import SharedQueue, ShutDown
-from procshare._segments import SegmentInfo, prune, segments
+from procshare._segments import SegmentInfo, SegmentStats, prune, segments, stats
 from procshare._set import SharedSet
 from procshare._share import attach, share, wrap
 from procshare._shared import Cell, Handle, Shared
@@ -48,6 +48,7 @@ __all__ = [
     "PipeEnd",
     "ProcshareError",
     "SegmentInfo",
+    "SegmentStats",
     "Shared",
     "SharedArray",
     "SharedBarrier",
@@ -76,6 +77,7 @@ __all__ = [
     "segments",
     "set_default_backend",
     "share",
+    "stats",
     "transaction",
     "wrap",
 ]

@@ -17,8 +17,8 @@ class Backend:
     Args:
         name: What `backend=` calls it.
         classes: From a kind (the `kind` of a public class: "counter", "dict", "queue", "lock", ...) to "module:Class",
-            loaded on first use; and from "attach", "wrap", "segments", "prune", "transaction" to "module:function", as
-            far as the backend has them.
+            loaded on first use; and from "attach", "wrap", "segments", "stats", "prune", "transaction" to
+            "module:function", as far as the backend has them.
     """
 
     __slots__ = ("classes", "name")
@@ -67,6 +67,7 @@ _BACKENDS = {
             "transaction": "procshare.backends.shm.containers:transaction",
             "attach": "procshare.backends.shm.segment:attach",
             "segments": "procshare.backends.shm.segment:segments",
+            "stats": "procshare.backends.shm.segment:stats",
             "prune": "procshare.backends.shm.segment:prune",
         },
     ),

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from procshare import _errors
 from procshare._codes import normal_code
-from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
+from procshare._errors import NotFound
 from procshare._keys import check_key
-from procshare._segments import SegmentInfo
 from procshare.backends import implementation
 from procshare.backends.shm.core import native
+from procshare.backends.shm.listing import FORGOTTEN, KINDS, prune, segments, stats, sweep
 from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
@@ -37,17 +36,11 @@ __all__ = [
     "segment_name",
     "segments",
     "started",
+    "stats",
     "tracker_id",
 ]
 
-SHM = "/dev/shm"
-_STATE = "slab", "counter", "value", "array", "dict", "list", "set", "namespace"
-_CHANNELS = "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier", "rwlock"
-KINDS = dict(enumerate((*_STATE, *_CHANNELS), start=1))  # enum kind in _native/layout.h
 NUMBERS = {kind: number for number, kind in KINDS.items()}
-SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
-FORGOTTEN = 3600  # seconds after which a handed-over object that nobody attached is cleared away unasked
-SLOT_SIZE = 128
 
 
 # ---- names ----
@@ -89,7 +82,7 @@ def locate(name: object) -> tuple[str, int, int]:
 def started() -> None:
     """Before this process's first segment: arrange for its exit, and clear away what the dead left."""
     _leave_at_exit()
-    _sweep(dry_run=False, forgotten=FORGOTTEN)
+    sweep(dry_run=False, forgotten=FORGOTTEN)
 
 
 def _leave_at_exit() -> None:
@@ -109,7 +102,7 @@ def _leave() -> None:
     native.leave_all()
     # Daemons and workers of pools were ended by SIGTERM by now. What they owned would make the tracker print a warning.
     if parent_process() is None and getattr(tracker, "_resource_tracker")._fd is not None:
-        _sweep(dry_run=False, forgotten=FORGOTTEN)
+        sweep(dry_run=False, forgotten=FORGOTTEN)
 
 
 def _leave_at_exit_after_fork(_module: object) -> None:
@@ -214,81 +207,6 @@ def attach_as(cls: Any, name: str) -> Any:
 def rebuild(cls: Any, name: str) -> Any:
     """Unpickle a handle."""
     return implementation(cls, "shm")._attach(name)
-
-
-# ---- what exists ----
-
-
-def segments() -> list[SegmentInfo]:
-    """Every exported object of this user."""
-    return sorted(info for name in _ours() for info in _describe(name))
-
-
-def prune(dry_run: bool) -> list[SegmentInfo]:
-    """Unlink every segment that nobody is attached to and nothing keeps."""
-    return _sweep(dry_run, forgotten=0)
-
-
-def _ours() -> list[str]:
-    mine = ("procshare-", f"procshare.{os.geteuid()}.")
-    try:
-        return [name for name in os.listdir(SHM) if name.startswith(mine)]
-    except OSError:
-        return []
-
-
-def _describe(name: str) -> list[SegmentInfo]:
-    try:
-        number, size, flags, creator, pids, _handed, _in_flight, _id, claims, objects = native.inspect(name)
-    except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
-        return []  # gone meanwhile, or none of ours
-    owner = None if flags & SHARED or (claims and KINDS[number] != "slab") else creator
-    persist = bool(flags & PERSIST)
-    attached = tuple(sorted(set(pids)))
-    if KINDS[number] == "slab":
-        listed = [
-            SegmentInfo(
-                f"{name}#{slot}.{generation}", name, KINDS[kind], SLOT_SIZE, owner, attached, holder or None, persist
-            )
-            for slot, generation, kind, holder in objects
-            if kind in KINDS
-        ]
-        return listed or [SegmentInfo(name, name, "slab", size, owner, attached, None, persist)]
-    holder = objects[0][3] if objects else 0
-    shown = name if name.startswith("procshare-") else name.split(".", 2)[2]
-    return [SegmentInfo(shown, name, KINDS[number], size, owner, attached, holder or None, persist)]
-
-
-def _sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
-    gone: list[SegmentInfo] = []
-    while found := _sweep_once(dry_run, forgotten):
-        gone += found
-        if dry_run:
-            break
-    return gone  # again while anything went: what that had claimed may go now
-
-
-def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
-    found: dict[str, Any] = {}
-    for name in _ours():
-        try:
-            found[name] = native.inspect(name)
-        except (NotFound, NotOwned, CorruptSegment, VersionMismatch):
-            pass
-        except OSError:
-            return []  # no descriptor is left, say: what cannot be looked at may keep others
-    ids = {seen[7] for seen in found.values()}
-    gone: list[SegmentInfo] = []
-    for name, (number, size, flags, creator, pids, handed, in_flight, _id, claims, _objects) in found.items():
-        if pids or flags & PERSIST or (in_flight and time.time() - handed < forgotten):
-            continue
-        if ids.intersection(claims):  # a container keeps it, and takes it along when it goes
-            continue
-        owner = None if flags & SHARED else creator
-        info = SegmentInfo(name, name, KINDS[number], size, owner, (), None, False)
-        if dry_run or native.reap(name):
-            gone.append(info)
-    return gone
 
 
 native.configure(_errors, sys.modules[__name__])
