@@ -56,6 +56,12 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         OutOfSharedMemory: /dev/shm has fewer free bytes than the array needs; nothing was created.
 
     Memory: `nbytes` plus 8 KiB, rounded up to whole pages.
+
+    >>> scores = SharedArray([[1, 2], [3, 4]], "d")
+    >>> with scores.locked() as live:
+    ...     live *= 10
+    >>> scores.value.tolist()
+    [[10.0, 20.0], [30.0, 40.0]]
     """
 
     __slots__ = ()
@@ -186,6 +192,9 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
         Raises:
             OutOfSharedMemory: No room; nothing was created.
+
+        >>> SharedArray.zeros((2, 3), "i").value.tolist()
+        [[0, 0, 0], [0, 0, 0]]
         """
         made: SharedArray[Any] = implementation(cls, backend).zeros(
             shape, dtype, name=name, backend=backend, on_owner_death=on_owner_death
@@ -194,27 +203,49 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
     @property
     def array(self) -> npt.NDArray[ScalarT]:
-        """The live memory, not locked, for reads and for slices that no other process writes. Outlives `close()`."""
+        """The live memory, not locked, for reads and for slices that no other process writes. Outlives `close()`.
+
+        >>> shared = SharedArray.zeros(4, "i")
+        >>> shared.array[:2] = 5  # this process's half
+        >>> shared.value.tolist()
+        [5, 5, 0, 0]
+        """
         raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The length of each dimension."""
+        """The length of each dimension.
+
+        >>> SharedArray.zeros((2, 3)).shape
+        (2, 3)
+        """
         return self.array.shape
 
     @property
     def dtype(self) -> np.dtype[ScalarT]:
-        """The element type."""
+        """The element type.
+
+        >>> SharedArray([1.5, 2.5]).dtype
+        dtype('float64')
+        """
         return self.array.dtype
 
     @property
     def size(self) -> int:
-        """The number of elements."""
+        """The number of elements.
+
+        >>> SharedArray.zeros((2, 3)).size
+        6
+        """
         return self.array.size
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the elements take."""
+        """The bytes that the elements take.
+
+        >>> SharedArray.zeros((2, 3), "i").nbytes
+        24
+        """
         return self.array.nbytes
 
     def set(self, value: npt.ArrayLike) -> None:
@@ -225,6 +256,12 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
             TypeError: The conversion to `dtype` would lose something; nothing was changed.
             ValueError: *value* does not broadcast to the shape; nothing was changed.
             OwnerDied: The last holder died inside its block; see `recover()`.
+
+        >>> shared = SharedArray([1, 2, 3])
+        >>> shared.set([4, 5, 6])
+        >>> shared.set(0)
+        >>> shared.value.tolist()
+        [0, 0, 0]
         """
         raise NotImplementedError
 
@@ -235,6 +272,9 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
 
         Raises:
             OwnerDied: The last holder died inside its block; see `recover()`.
+
+        >>> SharedArray([1, 2, 3]).modify(lambda a: a * 2).tolist()
+        [2, 4, 6]
         """
         raise NotImplementedError
 
@@ -249,11 +289,25 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
             OwnerDied: The last holder died inside its block; see `recover()`.
+
+        >>> shared = SharedArray([1, 2, 3])
+        >>> with shared.locked(timeout=2) as live:
+        ...     live[live > 1] = 0
+        >>> shared.value.tolist()
+        [1, 0, 0]
         """
         raise NotImplementedError
 
     def recover(self) -> None:
-        """After `OwnerDied`: declare the contents good again, for every process. Else does nothing."""
+        """After `OwnerDied`: declare the contents good again, for every process. Else does nothing.
+
+        >>> shared = SharedArray([1, 2, 3])
+        >>> try:
+        ...     total = shared.value.sum()
+        ... except OwnerDied:
+        ...     shared.array[:] = 0  # whatever makes it good
+        ...     shared.recover()
+        """
         raise NotImplementedError
 
     def __len__(self) -> int:

@@ -30,6 +30,11 @@ class SharedCounter(Shared[int]):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes; a counter with a name of its own takes 8 KiB.
+
+    >>> hits = SharedCounter()
+    >>> hits += 1  # atomic
+    >>> hits.increment(4)
+    5
     """
 
     __slots__ = ()
@@ -43,6 +48,9 @@ class SharedCounter(Shared[int]):
 
         Raises:
             OverflowError: The result is out of range; nothing was changed.
+
+        >>> SharedCounter(5).increment(10)
+        15
         """
         raise NotImplementedError
 
@@ -51,15 +59,28 @@ class SharedCounter(Shared[int]):
 
         Raises:
             OverflowError: The result is out of range; nothing was changed.
+
+        >>> SharedCounter(5).decrement()
+        4
         """
         raise NotImplementedError
 
     def exchange(self, value: int) -> int:
-        """Put *value* in its place atomically and return the old value."""
+        """Put *value* in its place atomically and return the old value.
+
+        >>> hits = SharedCounter(7)
+        >>> hits.exchange(0)  # take what was counted so far
+        7
+        """
         raise NotImplementedError
 
     def compare_exchange(self, expected: int, value: int) -> bool:
-        """Put *value* in place of *expected* atomically; False, and no change, if it holds another."""
+        """Put *value* in place of *expected* atomically; False, and no change, if it holds another.
+
+        >>> state = SharedCounter(0)
+        >>> state.compare_exchange(0, 1), state.compare_exchange(0, 2)
+        (True, False)
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Cell[int]]:
@@ -73,6 +94,12 @@ class SharedCounter(Shared[int]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> hits = SharedCounter(5)
+        >>> with hits.locked() as cell:
+        ...     cell.value = 0 if cell.value > 3 else cell.value
+        >>> hits.value
+        0
         """
         raise NotImplementedError
 

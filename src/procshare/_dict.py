@@ -52,6 +52,13 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     that raises has changed nothing.
 
     Memory: at most three times what it holds, and 64 KiB; what is deleted is given back.
+
+    >>> stock = SharedDict({"apples": 5}, pears=3)
+    >>> stock["plums"] = 8
+    >>> stock.increment("apples")
+    6
+    >>> stock.value
+    {'apples': 6, 'pears': 3, 'plums': 8}
     """
 
     __slots__ = ()
@@ -110,7 +117,11 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     ) -> SharedDict[K2, V2]: ...
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /, **options: Any) -> SharedDict[Any, Any]:
-        """Make a shared dict with these keys, all with the same value; *options* as for the class."""
+        """Make a shared dict with these keys, all with the same value; *options* as for the class.
+
+        >>> SharedDict.fromkeys(["a", "b"], 0).value
+        {'a': 0, 'b': 0}
+        """
         made: Any = cls
         fresh: SharedDict[Any, Any] = made([(key, value) for key in iterable], **options)
         return fresh
@@ -139,7 +150,11 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     @overload
     def get(self, key: K, default: V2, /) -> V | V2: ...
     def get(self, key: K, default: Any = None, /) -> Any:
-        """The value of *key*, or *default* if there is none."""
+        """The value of *key*, or *default* if there is none.
+
+        >>> SharedDict(a=1).get("b", 0)
+        0
+        """
         raise NotImplementedError
 
     @overload
@@ -153,6 +168,10 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
         Raises:
             KeyError: It is missing, and no default was given.
+
+        >>> d = SharedDict(a=1)
+        >>> d.pop("a"), d.pop("a", None)
+        (1, None)
         """
         raise NotImplementedError
 
@@ -161,6 +180,10 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
         Raises:
             KeyError: The dict is empty.
+
+        >>> d = SharedDict(a=1, b=2, c=3)
+        >>> d.popitem(), d.popitem(last=False)
+        (('c', 3), ('a', 1))
         """
         raise NotImplementedError
 
@@ -169,7 +192,12 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     @overload
     def setdefault(self, key: K, default: V, /) -> V: ...
     def setdefault(self, key: K, default: Any = None, /) -> Any:
-        """The value of *key*, which becomes *default* if it is missing; all processes that ask at once get the same."""
+        """The value of *key*, which becomes *default* if it is missing; all processes that ask at once get the same.
+
+        >>> d = SharedDict()
+        >>> d.setdefault("winner", 4711), d.setdefault("winner", 4712)
+        (4711, 4711)
+        """
         raise NotImplementedError
 
     def increment(self, key: K, n: int = 1) -> int:
@@ -177,6 +205,10 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
         Raises:
             TypeError: The value is no int (a bool is none); nothing was changed.
+
+        >>> words = SharedDict()
+        >>> words.increment("the"), words.increment("the", 5)
+        (1, 6)
         """
         raise NotImplementedError
 
@@ -192,17 +224,35 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
         Raises:
             KeyError: *key* is missing, and no default was given.
+
+        >>> d = SharedDict(a=[1])
+        >>> d.modify_item("a", lambda items: [*items, 2])
+        [1, 2]
+        >>> d.modify_item("b", lambda items: [*items, 3], default=[])
+        [3]
         """
         raise NotImplementedError
 
     # ---- the whole ----
 
     def clear(self) -> None:
-        """Remove everything at once."""
+        """Remove everything at once.
+
+        >>> d = SharedDict(a=1)
+        >>> d.clear()
+        >>> len(d)
+        0
+        """
         raise NotImplementedError
 
     def set(self, value: SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]) -> None:
-        """Replace all that it holds by a copy of *value*, a mapping or pairs, as one change."""
+        """Replace all that it holds by a copy of *value*, a mapping or pairs, as one change.
+
+        >>> d = SharedDict(a=1)
+        >>> d.set({"b": 2})
+        >>> d.value
+        {'b': 2}
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Self]:
@@ -217,6 +267,13 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> money = SharedDict(ann=10, bob=0)
+        >>> with money.locked() as inside:
+        ...     inside["ann"] -= 5
+        ...     inside["bob"] += 5
+        >>> money.value
+        {'ann': 5, 'bob': 5}
         """
         raise NotImplementedError
 
@@ -241,19 +298,35 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
         return reversed(self._keys())
 
     def keys(self) -> DictKeys[K]:
-        """The keys, a view: each use of it works on one snapshot."""
+        """The keys, a view: each use of it works on one snapshot.
+
+        >>> SharedDict(a=1, b=2).keys() & {"b", "c"}
+        {'b'}
+        """
         return DictKeys(self)
 
     def values(self) -> DictValues[V]:
-        """The values, a view: each use of it works on one snapshot."""
+        """The values, a view: each use of it works on one snapshot.
+
+        >>> sum(SharedDict(a=1, b=2).values())
+        3
+        """
         return DictValues(self)
 
     def items(self) -> DictItems[K, V]:
-        """Pairs of key and value, a view: each use of it works on one snapshot."""
+        """Pairs of key and value, a view: each use of it works on one snapshot.
+
+        >>> [f"{key}={value}" for key, value in SharedDict(a=1, b=2).items()]
+        ['a=1', 'b=2']
+        """
         return DictItems(self)
 
     def copy(self) -> dict[K, V]:
-        """One snapshot, as a plain dict. (`copy.copy(d)` is the shared dict itself.)"""
+        """One snapshot, as a plain dict. (`copy.copy(d)` is the shared dict itself.)
+
+        >>> SharedDict(a=1).copy()
+        {'a': 1}
+        """
         return self.value
 
     @overload
@@ -263,7 +336,13 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     @overload
     def update(self, /, **more: V) -> None: ...
     def update(self, data: Any = (), /, **more: Any) -> None:
-        """Set many keys as one change: from a mapping, or from pairs, then from keyword arguments."""
+        """Set many keys as one change: from a mapping, or from pairs, then from keyword arguments.
+
+        >>> d = SharedDict(a=1)
+        >>> d.update({"a": 2}, b=3)
+        >>> d.value
+        {'a': 2, 'b': 3}
+        """
         pairs = to_pairs(data)
         pairs += more.items()
         self._update(pairs)

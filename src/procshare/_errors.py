@@ -10,7 +10,14 @@ from typing import Any
 
 
 class ProcshareError(Exception):
-    """Base of every error that procshare raises on purpose."""
+    """Base of every error that procshare raises on purpose.
+
+    >>> try:
+    ...     attach("nobody")
+    ... except ProcshareError as error:
+    ...     print(type(error).__name__, error.name)
+    NotFound nobody
+    """
 
     def _facts(self) -> tuple[Any, ...]:
         return self.args
@@ -27,6 +34,14 @@ class LockTimeout(ProcshareError, TimeoutError):
         waited: Seconds spent waiting.
         holder: Process id of the holder, or None where it is not known.
         held: Seconds the holder has had it, or None where it is not known.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import os
+    >>> counter = SharedCounter()
+    >>> with counter.locked(), ThreadPoolExecutor() as pool:
+    ...     error = pool.submit(lambda: counter.locked(timeout=0).__enter__()).exception()
+    >>> type(error).__name__, error.holder == os.getpid()
+    ('LockTimeout', True)
     """
 
     name: str
@@ -56,6 +71,12 @@ class WaitTimeout(ProcshareError, TimeoutError):
     Attributes:
         name: The object that was watched.
         waited: Seconds spent waiting.
+
+    >>> try:
+    ...     SharedCounter().wait_until(lambda n: n > 0, timeout=0)
+    ... except WaitTimeout as error:
+    ...     print("not within", round(error.waited), "s")
+    not within 0 s
     """
 
     name: str
@@ -97,6 +118,13 @@ class OwnerDied(_Named):
     An array whose holder died in a `locked()` block may be half written: look at `.array`, repair what is wrong, and
     call `recover()`. A queue's `join` raises it for the item that a dead process took. (Counters, values and containers
     show their last commit and never raise it; a lock tells by `owner_died`.)
+
+    >>> array = SharedArray([1, 2])
+    >>> try:
+    ...     array.set([3, 4])
+    ... except OwnerDied:
+    ...     array.recover()
+    ...     array.set([3, 4])
     """
 
     _default = (
@@ -109,50 +137,110 @@ class OwnerDied(_Named):
 
 
 class Closed(ProcshareError, ValueError):
-    """The handle, or the guard of a `locked()` block that ended, is no longer usable."""
+    """The handle, or the guard of a `locked()` block that ended, is no longer usable.
+
+    >>> counter = SharedCounter()
+    >>> counter.close()
+    >>> counter.increment()
+    Traceback (most recent call last):
+        ...
+    procshare.Closed: this handle is closed; attach again by name
+    """
 
     def __init__(self, detail: str = "this handle is closed; attach again by name") -> None:
         super().__init__(detail)
 
 
 class NotFound(_Named, FileNotFoundError):
-    """No live object has this name: never made, unlinked, or its owner is gone."""
+    """No live object has this name: never made, unlinked, or its owner is gone.
+
+    >>> try:
+    ...     SharedDict.attach("prices")
+    ... except NotFound as error:
+    ...     print(error)
+    no live shared object is called 'prices'; procshare.segments() lists what exists
+    """
 
     _default = "no live shared object is called {name!r}; procshare.segments() lists what exists"
 
 
 class AlreadyExists(_Named, FileExistsError):
-    """An object with this name exists; you do not get it from `open()`, which attaches instead."""
+    """An object with this name exists; you do not get it from `open()`, which attaches instead.
+
+    >>> with SharedDict(name="prices"):
+    ...     try:
+    ...         SharedDict(name="prices")
+    ...     except AlreadyExists as error:
+    ...         print(error)
+    'prices' exists already; attach() to it, open() it, or choose another name
+    """
 
     _default = "{name!r} exists already; attach() to it, open() it, or choose another name"
 
 
 class KindMismatch(_Named, TypeError):
-    """The object exists but is of another kind, element type or shape than was asked for."""
+    """The object exists but is of another kind, element type or shape than was asked for.
+
+    >>> with SharedDict(name="prices"):
+    ...     try:
+    ...         SharedList.attach("prices")
+    ...     except KindMismatch as error:
+    ...         print(error.name)
+    prices
+    """
 
     _default = "{name!r} is something else"
 
 
 class VersionMismatch(_Named, ValueError):
-    """The segment was written by a procshare with another memory layout."""
+    """The segment was written by a procshare with another memory layout.
+
+    >>> issubclass(VersionMismatch, ValueError)
+    True
+    """
 
     _default = "{name!r} has another layout version; use the same procshare on both sides"
 
 
 class CorruptSegment(_Named, ValueError):
-    """What the segment holds is not what procshare writes; nothing in it was trusted."""
+    """What the segment holds is not what procshare writes; nothing in it was trusted.
+
+    >>> import os
+    >>> path = f"/dev/shm/procshare.{os.geteuid()}.broken"
+    >>> with open(path, "w") as file, open(path, "w"):
+    ...     os.chmod(path, 0o600)
+    ...     file.write("no segment" * 1000)
+    10000
+    >>> try:
+    ...     attach("broken")
+    ... except CorruptSegment as error:
+    ...     print(error)
+    'broken' does not hold a valid procshare object; unlink it and make it anew: it does not begin as a segment does
+    >>> os.unlink(path)
+    """
 
     _default = "{name!r} does not hold a valid procshare object; unlink it and make it anew"
 
 
 class NotOwned(_Named, PermissionError):
-    """The segment belongs to another user, or is not a plain file; it was not touched."""
+    """The segment belongs to another user, or is not a plain file; it was not touched.
+
+    >>> issubclass(NotOwned, PermissionError)
+    True
+    """
 
     _default = "{name!r} was refused"
 
 
 class UnsupportedByBackend(ProcshareError, TypeError):
-    """The chosen backend cannot do this; the message names one that can."""
+    """The chosen backend cannot do this; the message names one that can.
+
+    >>> try:
+    ...     SharedCounter(name="hits", backend="stdlib")
+    ... except UnsupportedByBackend as error:
+    ...     print(error)
+    the "stdlib" backend cannot give a counter the name 'hits'; backend="shm" can
+    """
 
 
 _LIMITS = {
@@ -173,6 +261,12 @@ class OutOfSharedMemory(ProcshareError, MemoryError):
         free: Bytes that were free, or None where that is not known, or not the reason.
         limit: What there was too little of: "memory", "files" (inodes), "address space" (RLIMIT_AS) or "file size"
             (RLIMIT_FSIZE).
+
+    >>> try:
+    ...     SharedArray.zeros(1 << 47, "B")
+    ... except OutOfSharedMemory as error:
+    ...     print(f"{error.needed:,} bytes are too many")
+    140,737,488,355,328 bytes are too many
     """
 
     name: str
@@ -194,3 +288,21 @@ class OutOfSharedMemory(ProcshareError, MemoryError):
         free = "an unknown number of" if self.free is None else f"{self.free:,}"
         hint = "free some (procshare.prune()), or enlarge /dev/shm (docker run --shm-size=1g)"
         return f"{needs} and {free} are free; {hint}"
+
+
+for _public in (
+    ProcshareError,
+    LockTimeout,
+    WaitTimeout,
+    OwnerDied,
+    Closed,
+    NotFound,
+    AlreadyExists,
+    KindMismatch,
+    VersionMismatch,
+    CorruptSegment,
+    NotOwned,
+    UnsupportedByBackend,
+    OutOfSharedMemory,
+):
+    _public.__module__ = "procshare"  # a traceback shows the name that one imports

@@ -46,6 +46,11 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
     Memory: at most three times what it holds, and 64 KiB; what is deleted is given back. Inserting and deleting
     elsewhere than at the end costs time in proportion to the length.
+
+    >>> log = SharedList(["start"])
+    >>> log.append("stop")
+    >>> log[0], log[1:], len(log)
+    ('start', ['stop'], 2)
     """
 
     __slots__ = ()
@@ -79,15 +84,33 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
         raise NotImplementedError
 
     def append(self, value: T, /) -> None:
-        """Put *value* at the end."""
+        """Put *value* at the end.
+
+        >>> x = SharedList([1])
+        >>> x.append(2)
+        >>> x.value
+        [1, 2]
+        """
         raise NotImplementedError
 
     def extend(self, values: Iterable[T], /) -> None:
-        """Put all of *values* at the end as one change."""
+        """Put all of *values* at the end as one change.
+
+        >>> x = SharedList([1])
+        >>> x.extend([2, 3])
+        >>> x.value
+        [1, 2, 3]
+        """
         raise NotImplementedError
 
     def insert(self, index: SupportsIndex, value: T, /) -> None:
-        """Put *value* before the element at *index*; at an end if *index* is beyond it."""
+        """Put *value* before the element at *index*; at an end if *index* is beyond it.
+
+        >>> x = SharedList([1, 3])
+        >>> x.insert(1, 2)
+        >>> x.value
+        [1, 2, 3]
+        """
         raise NotImplementedError
 
     def pop(self, index: SupportsIndex = -1, /) -> T:
@@ -95,6 +118,10 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
         Raises:
             IndexError: There is none at *index*.
+
+        >>> x = SharedList([1, 2, 3])
+        >>> x.pop(), x.pop(0)
+        (3, 1)
         """
         raise NotImplementedError
 
@@ -103,17 +130,34 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
         Raises:
             ValueError: There is none.
+
+        >>> x = SharedList(["a", "b", "a"])
+        >>> x.remove("a")
+        >>> x.value
+        ['b', 'a']
         """
         raise NotImplementedError
 
     # ---- the whole ----
 
     def clear(self) -> None:
-        """Remove everything at once."""
+        """Remove everything at once.
+
+        >>> x = SharedList([1, 2])
+        >>> x.clear()
+        >>> x.value
+        []
+        """
         raise NotImplementedError
 
     def reverse(self) -> None:
-        """Reverse the order as one change."""
+        """Reverse the order as one change.
+
+        >>> x = SharedList([1, 2])
+        >>> x.reverse()
+        >>> x.value
+        [2, 1]
+        """
         raise NotImplementedError
 
     @overload
@@ -125,11 +169,22 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
         Comparing (and *key*) runs before the lock is taken, and again if others changed the list meanwhile; if it
         raises, nothing is changed.
+
+        >>> x = SharedList(["pear", "fig", "apple"])
+        >>> x.sort(key=len)
+        >>> x.value
+        ['fig', 'pear', 'apple']
         """
         raise NotImplementedError
 
     def set(self, value: Iterable[T]) -> None:
-        """Replace all that it holds by the elements of *value*, as one change."""
+        """Replace all that it holds by the elements of *value*, as one change.
+
+        >>> x = SharedList([1, 2])
+        >>> x.set(range(3))
+        >>> x.value
+        [0, 1, 2]
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Self]:
@@ -144,6 +199,13 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> x = SharedList([1, 2])
+        >>> with x.locked() as inside:
+        ...     inside[0] += 1
+        ...     inside.append(sum(inside))
+        >>> x.value
+        [2, 2, 4]
         """
         raise NotImplementedError
 
@@ -163,15 +225,26 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
 
         Raises:
             ValueError: There is none.
+
+        >>> SharedList(["a", "b", "a"]).index("a", 1)
+        2
         """
         return self.value.index(value, start, stop)
 
     def count(self, value: Any, /) -> int:
-        """How many elements equal *value*."""
+        """How many elements equal *value*.
+
+        >>> SharedList(["a", "b", "a"]).count("a")
+        2
+        """
         return self.value.count(value)
 
     def copy(self) -> list[T]:
-        """One snapshot, as a plain list. (`copy.copy(x)` is the shared list itself.)"""
+        """One snapshot, as a plain list. (`copy.copy(x)` is the shared list itself.)
+
+        >>> SharedList([1, 2]).copy()
+        [1, 2]
+        """
         return self.value
 
     @overload

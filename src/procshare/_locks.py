@@ -23,6 +23,11 @@ class Lockable(Handle):
 
     So a `with` block does not end the lifetime, as it does for other handles: `close()`, `unlink()`, the creator's exit
     and garbage collection do.
+
+    >>> lock = SharedLock()
+    >>> with lock:
+    ...     lock.locked()
+    True
     """
 
     __slots__ = ()
@@ -33,6 +38,13 @@ class Lockable(Handle):
         Args:
             block: Whether to wait at all.
             timeout: Seconds to wait at most; None waits for ever; negative is as 0, which tries once.
+
+        >>> lock = SharedLock()
+        >>> lock.acquire(timeout=2)
+        True
+        >>> lock.acquire(block=False)
+        False
+        >>> lock.release()
         """
         raise NotImplementedError
 
@@ -49,12 +61,26 @@ class Lockable(Handle):
 
 
 class AsyncLockable(Lockable):
-    """What tasks of asyncio can acquire too, in turn with threads and other processes."""
+    """What tasks of asyncio can acquire too, in turn with threads and other processes.
+
+    >>> import asyncio
+    >>> async def guarded(lock):
+    ...     async with lock:
+    ...         return lock.locked()
+    >>> asyncio.run(guarded(SharedLock()))
+    True
+    """
 
     __slots__ = ()
 
     def release(self) -> None:
-        """Give it back."""
+        """Give it back.
+
+        >>> permits = SharedSemaphore(1)
+        >>> permits.acquire()
+        True
+        >>> permits.release()
+        """
         raise NotImplementedError
 
     async def acquire_async(self, timeout: float | None = None) -> bool:
@@ -70,6 +96,14 @@ class AsyncLockable(Lockable):
 
         Raises:
             RuntimeError: The task holds it already and it is not re-entrant; or no task is running.
+
+        >>> import asyncio
+        >>> async def guarded(lock):
+        ...     if await lock.acquire_async(timeout=2):
+        ...         lock.release()
+        ...         return "had it"
+        >>> asyncio.run(guarded(SharedLock()))
+        'had it'
         """
         raise NotImplementedError
 
@@ -86,7 +120,13 @@ class AsyncLockable(Lockable):
 
 
 class Mutex(AsyncLockable):
-    """What `SharedLock` and `SharedRLock` have in common: one holder, a thread or a task."""
+    """What `SharedLock` and `SharedRLock` have in common: one holder, a thread or a task.
+
+    >>> lock = SharedRLock()
+    >>> with lock, lock:
+    ...     lock.locked()
+    True
+    """
 
     __slots__ = ()
 
@@ -99,11 +139,24 @@ class Mutex(AsyncLockable):
         Raises:
             RuntimeError: This thread, or in a task this task, does not hold it. (The standard library's locks let
                 anybody release them.)
+
+        >>> lock = SharedLock()
+        >>> lock.acquire()
+        True
+        >>> lock.release()
+        >>> lock.locked()
+        False
         """
         raise NotImplementedError
 
     def locked(self) -> bool:
-        """Whether anybody living holds it, here or in another process."""
+        """Whether anybody living holds it, here or in another process.
+
+        >>> lock = SharedLock()
+        >>> with lock:
+        ...     lock.locked()
+        True
+        """
         raise NotImplementedError
 
     @property
@@ -111,6 +164,11 @@ class Mutex(AsyncLockable):
         """Whether it was taken from a holder that died, so what it guards may be half changed; for its holder to ask.
 
         False again from the release on, and for everyone who does not hold it.
+
+        >>> lock = SharedLock()
+        >>> with lock:
+        ...     if lock.owner_died:
+        ...         print("look at what it guards before using it")
         """
         raise NotImplementedError
 
@@ -140,6 +198,11 @@ class SharedLock(Mutex):
     not wait (`block=False`, `timeout=0`) it returns False.
 
     Memory: 128 bytes; a lock with a name of its own takes 8 KiB.
+
+    >>> lock = SharedLock()
+    >>> with lock:
+    ...     print("one at a time")
+    one at a time
     """
 
     __slots__ = ()
@@ -160,6 +223,12 @@ class SharedRLock(Mutex):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes; a lock with a name of its own takes 8 KiB.
+
+    >>> lock = SharedRLock()
+    >>> with lock:
+    ...     with lock:
+    ...         print("once more")
+    once more
     """
 
     __slots__ = ()
@@ -184,6 +253,11 @@ class SharedSemaphore(AsyncLockable):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
+
+    >>> permits = SharedSemaphore(2)
+    >>> with permits:
+    ...     permits.get_value()
+    1
     """
 
     __slots__ = ()
@@ -201,15 +275,28 @@ class SharedSemaphore(AsyncLockable):
             ValueError: *n* is less than 1, or there would be more permits than 2**31 - 1, or than a
                 `SharedBoundedSemaphore` had at first; nothing was changed.
             RuntimeError: It is robust, and this process has not taken so many.
+
+        >>> permits = SharedSemaphore(0)
+        >>> permits.release(3)
+        >>> permits.get_value()
+        3
         """
         raise NotImplementedError
 
     def get_value(self) -> int:
-        """How many permits there are now."""
+        """How many permits there are now.
+
+        >>> SharedSemaphore(2).get_value()
+        2
+        """
         raise NotImplementedError
 
     def locked(self) -> bool:
-        """Whether there is no permit, so that `acquire` would wait."""
+        """Whether there is no permit, so that `acquire` would wait.
+
+        >>> SharedSemaphore(0).locked()
+        True
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -231,6 +318,13 @@ class SharedBoundedSemaphore(SharedSemaphore):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
+
+    >>> permits = SharedBoundedSemaphore(1)
+    >>> try:
+    ...     permits.release()
+    ... except ValueError:
+    ...     print("one too many")
+    one too many
     """
 
     __slots__ = ()
@@ -258,6 +352,11 @@ class SharedRWLock(Handle):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 60 KiB.
+
+    >>> lock = SharedRWLock()
+    >>> with lock.reading(), lock.reading():
+    ...     print("readers go together")
+    readers go together
     """
 
     __slots__ = ()
@@ -274,6 +373,11 @@ class SharedRWLock(Handle):
 
         Raises:
             LockTimeout: A writer still had it, or waited for it, when the time ran out.
+
+        >>> lock, table = SharedRWLock(), {"a": 1}
+        >>> with lock.reading(timeout=2):
+        ...     table["a"]
+        1
         """
         raise NotImplementedError
 
@@ -286,6 +390,10 @@ class SharedRWLock(Handle):
         Raises:
             LockTimeout: It was still held by others when the time ran out.
             RuntimeError: This thread is inside a `reading()` block, and would wait for itself.
+
+        >>> lock, table = SharedRWLock(), {"a": 1}
+        >>> with lock.writing(timeout=2):
+        ...     table["a"] = 2
         """
         raise NotImplementedError
 

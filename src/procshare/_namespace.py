@@ -41,6 +41,13 @@ class SharedNamespace(Shared[dict[str, Any]]):
     A call that raises has changed nothing.
 
     Memory: at most three times what it holds, and 64 KiB; what is deleted is given back.
+
+    >>> job = SharedNamespace(state="new", done=0)
+    >>> job.state = "running"
+    >>> job.increment("done")
+    1
+    >>> job.value
+    {'state': 'running', 'done': 1}
     """
 
     __slots__ = ()
@@ -70,6 +77,10 @@ class SharedNamespace(Shared[dict[str, Any]]):
 
         Raises:
             TypeError: The value is no int (a bool is none); nothing was changed.
+
+        >>> job = SharedNamespace()
+        >>> job.increment("done", 2), job.done
+        (2, 2)
         """
         raise NotImplementedError
 
@@ -85,6 +96,10 @@ class SharedNamespace(Shared[dict[str, Any]]):
 
         Raises:
             KeyError: There is none, and no default was given.
+
+        >>> job = SharedNamespace(state="new")
+        >>> job.modify_item("state", str.upper)
+        'NEW'
         """
         raise NotImplementedError
 
@@ -100,11 +115,23 @@ class SharedNamespace(Shared[dict[str, Any]]):
     # ---- the whole ----
 
     def clear(self) -> None:
-        """Remove all attributes at once."""
+        """Remove all attributes at once.
+
+        >>> job = SharedNamespace(state="new")
+        >>> job.clear()
+        >>> job.value
+        {}
+        """
         raise NotImplementedError
 
     def set(self, value: Mapping[str, Any]) -> None:
-        """Replace all attributes by those of *value*, as one change."""
+        """Replace all attributes by those of *value*, as one change.
+
+        >>> job = SharedNamespace(state="new")
+        >>> job.set({"done": 3})
+        >>> job.value
+        {'done': 3}
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Self]:
@@ -119,6 +146,12 @@ class SharedNamespace(Shared[dict[str, Any]]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> job = SharedNamespace(done=1, left=2)
+        >>> with job.locked() as inside:
+        ...     inside.done, inside.left = inside.done + 1, inside.left - 1
+        >>> job.value
+        {'done': 2, 'left': 1}
         """
         raise NotImplementedError
 
@@ -176,7 +209,13 @@ class SharedNamespace(Shared[dict[str, Any]]):
         return sorted({*super().__dir__(), *([] if self.closed else self._keys())})
 
     def update(self, data: Mapping[str, Any] = {}, /, **more: Any) -> None:
-        """Set many attributes as one change: from a mapping, then from keyword arguments."""
+        """Set many attributes as one change: from a mapping, then from keyword arguments.
+
+        >>> job = SharedNamespace(state="new")
+        >>> job.update({"state": "running"}, done=0)
+        >>> job.value
+        {'state': 'running', 'done': 0}
+        """
         self._update([*to_attributes(data), *more.items()])
 
     def __eq__(self, other: object) -> bool:

@@ -48,6 +48,13 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
 
     After `close()` every call raises `Closed`. That error is an OSError too, so what was written for the standard
     library's connections catches it.
+
+    >>> ends: tuple[PipeEnd[str, int], PipeEnd[int, str]] = SharedPipe()
+    >>> here, there = ends
+    >>> with here, there:
+    ...     here.send("how many?")
+    ...     there.recv()
+    'how many?'
     """
 
     __slots__ = ()
@@ -59,6 +66,13 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
             BrokenPipeError: The other end is closed, or its process died.
             TypeError, pickle.PicklingError, ...: *obj* does not pickle; nothing was sent.
             OSError: This end cannot send.
+
+        >>> here, there = SharedPipe()
+        >>> here.send({"id": 1})
+        >>> there.recv()
+        {'id': 1}
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
@@ -68,6 +82,18 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
         Raises:
             EOFError: Nothing is left to receive, and the other end is closed or its process died.
             OSError: This end cannot receive.
+
+        >>> here, there = SharedPipe()
+        >>> here.send([1, 2])
+        >>> here.close()
+        >>> there.recv()
+        [1, 2]
+        >>> there.recv()
+        Traceback (most recent call last):
+            ...
+        EOFError
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
@@ -83,6 +109,13 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
             BrokenPipeError: The other end is closed, or its process died.
             ValueError: *buf* has fewer.
             OSError: This end cannot send.
+
+        >>> here, there = SharedPipe()
+        >>> here.send_bytes(b"abcdef", offset=2, size=3)
+        >>> there.recv_bytes()
+        b'cde'
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
@@ -95,6 +128,13 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
         Raises:
             EOFError: Nothing is left to receive, and the other end is closed or its process died.
             OSError: It is longer than *maxlength*, or this end cannot receive.
+
+        >>> here, there = SharedPipe()
+        >>> here.send_bytes(b"abc")
+        >>> there.recv_bytes(maxlength=1024)
+        b'abc'
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
@@ -109,6 +149,14 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
             EOFError: Nothing is left to receive, and the other end is closed or its process died.
             multiprocessing.BufferTooShort: It does not fit; the error's `args[0]` is the message.
             OSError: This end cannot receive.
+
+        >>> here, there = SharedPipe()
+        >>> buffer = bytearray(6)
+        >>> here.send_bytes(b"abc")
+        >>> there.recv_bytes_into(buffer, offset=1), buffer[1:4]
+        (3, bytearray(b'abc'))
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
@@ -120,30 +168,73 @@ class PipeEnd(Connection[SendT_contra, RecvT_co]):
 
         Raises:
             OSError: This end cannot receive.
+
+        >>> here, there = SharedPipe()
+        >>> there.poll()
+        False
+        >>> here.send(1)
+        >>> there.poll(timeout=2)
+        True
+        >>> here.close(), there.close()
+        (None, None)
         """
         raise NotImplementedError
 
     def fileno(self) -> int:
-        """The file descriptor."""
+        """The file descriptor.
+
+        >>> here, there = SharedPipe()
+        >>> here.fileno() > 2
+        True
+        >>> here.close(), there.close()
+        (None, None)
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close this end in this process; a second time does nothing."""
+        """Close this end in this process; a second time does nothing.
+
+        >>> here, there = SharedPipe()
+        >>> there.close()
+        >>> here.poll(), there.closed  # the end can be received
+        (True, True)
+        >>> here.close(), there.close()
+        (None, None)
+        """
         raise NotImplementedError
 
     @property
     def closed(self) -> bool:
-        """Whether this end was closed in this process."""
+        """Whether this end was closed in this process.
+
+        >>> here, there = SharedPipe()
+        >>> here.closed
+        False
+        >>> here.close(), there.close()
+        (None, None)
+        """
         raise NotImplementedError
 
     @property
     def readable(self) -> bool:
-        """Whether this end can receive."""
+        """Whether this end can receive.
+
+        >>> receiver, sender = SharedPipe(duplex=False)
+        >>> with receiver, sender:
+        ...     receiver.readable, sender.readable
+        (True, False)
+        """
         raise NotImplementedError
 
     @property
     def writable(self) -> bool:
-        """Whether this end can send."""
+        """Whether this end can send.
+
+        >>> receiver, sender = SharedPipe(duplex=False)
+        >>> with receiver, sender:
+        ...     receiver.writable, sender.writable
+        (False, True)
+        """
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -179,6 +270,13 @@ def SharedPipe(duplex: bool = True) -> tuple[PipeEnd[Any, Any], PipeEnd[Any, Any
 
     Raises:
         OSError: No file descriptor is left.
+
+    >>> here, there = SharedPipe()
+    >>> here.send("ping")
+    >>> there.recv()
+    'ping'
+    >>> here.close(), there.close()
+    (None, None)
     """
     from procshare._ends import connect
 

@@ -13,7 +13,16 @@ if sys.version_info >= (3, 13):
 else:
 
     class ShutDown(Exception):
-        """Raised when put or get is called on a queue that was shut down."""
+        """Raised when put or get is called on a queue that was shut down.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.shutdown()
+        >>> try:
+        ...     jobs.get()
+        ... except ShutDown:
+        ...     print("no more")
+        no more
+        """
 
 
 if TYPE_CHECKING:
@@ -51,6 +60,12 @@ class SharedQueue(Handle, Generic[T]):
 
     Memory: 24 KiB, and space for the longest backlog, by powers of two, *capacity* at most, besides an item larger than
     that. It is given back once the queue was empty for half a second with somebody waiting in `get`.
+
+    >>> jobs = SharedQueue()
+    >>> jobs.put_many(["a", "b", "c"])
+    >>> jobs.shutdown()  # nothing more will be put: the iteration ends
+    >>> [job.upper() for job in jobs]
+    ['A', 'B', 'C']
     """
 
     __slots__ = ()
@@ -80,11 +95,26 @@ class SharedQueue(Handle, Generic[T]):
             queue.Full: There was no room in time; nothing was put.
             ShutDown: `shutdown` was called.
             TypeError, pickle.PicklingError, ...: *obj* does not pickle; nothing was put.
+
+        >>> import queue
+        >>> jobs = SharedQueue(maxsize=1)
+        >>> jobs.put("a")
+        >>> try:
+        ...     jobs.put("b", timeout=0)
+        ... except queue.Full:
+        ...     print("full")
+        full
         """
         raise NotImplementedError
 
     def put_nowait(self, obj: T) -> None:
-        """`put(obj, block=False)`."""
+        """`put(obj, block=False)`.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put_nowait("a")
+        >>> jobs.qsize()
+        1
+        """
         self.put(obj, False)
 
     def put_many(self, items: Iterable[T], timeout: float | None = None) -> None:
@@ -99,6 +129,11 @@ class SharedQueue(Handle, Generic[T]):
         Raises:
             queue.Full: There was no room for all in time. Those that were put stay; the message says how many.
             ShutDown: `shutdown` was called.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put_many(range(1000))
+        >>> jobs.qsize()
+        1000
         """
         raise NotImplementedError
 
@@ -114,6 +149,12 @@ class SharedQueue(Handle, Generic[T]):
         Raises:
             queue.Full: There was no room in time; nothing was put.
             ShutDown: `shutdown` was called.
+
+        >>> import asyncio
+        >>> jobs = SharedQueue()
+        >>> asyncio.run(jobs.put_async("a"))
+        >>> jobs.get()
+        'a'
         """
         raise NotImplementedError
 
@@ -129,11 +170,28 @@ class SharedQueue(Handle, Generic[T]):
         Raises:
             queue.Empty: There was none in time.
             ShutDown: `shutdown` was called, and the queue is empty.
+
+        >>> import queue
+        >>> jobs = SharedQueue()
+        >>> jobs.put({"id": 1})
+        >>> jobs.get()
+        {'id': 1}
+        >>> try:
+        ...     jobs.get(timeout=0)
+        ... except queue.Empty:
+        ...     print("empty")
+        empty
         """
         raise NotImplementedError
 
     def get_nowait(self) -> T:
-        """`get(block=False)`."""
+        """`get(block=False)`.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put("a")
+        >>> jobs.get_nowait()
+        'a'
+        """
         return self.get(False)
 
     def get_many(self, max_items: int = 1000, timeout: float | None = None) -> list[T]:
@@ -149,6 +207,11 @@ class SharedQueue(Handle, Generic[T]):
         Raises:
             queue.Empty: There was none in time.
             ShutDown: `shutdown` was called, and the queue is empty.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put_many("abc")
+        >>> jobs.get_many(2), jobs.get_many()
+        (['a', 'b'], ['c'])
         """
         raise NotImplementedError
 
@@ -163,6 +226,12 @@ class SharedQueue(Handle, Generic[T]):
         Raises:
             queue.Empty: There was none in time.
             ShutDown: `shutdown` was called, and the queue is empty.
+
+        >>> import asyncio
+        >>> jobs = SharedQueue()
+        >>> jobs.put("a")
+        >>> asyncio.run(jobs.get_async())
+        'a'
         """
         raise NotImplementedError
 
@@ -187,31 +256,65 @@ class SharedQueue(Handle, Generic[T]):
             queue.Empty: There was none in time.
             ShutDown: `shutdown` was called, the queue is empty, and no other process has an item that may come back.
             RuntimeError: 1,024 items of the queue are leased already.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put("fragile")
+        >>> try:
+        ...     with jobs.lease() as job:
+        ...         raise ValueError(job)
+        ... except ValueError:
+        ...     pass
+        >>> jobs.get()  # it came back
+        'fragile'
         """
         raise NotImplementedError
 
     # ---- what it holds ----
 
     def qsize(self) -> int:
-        """How many items are queued: the exact number at that moment."""
+        """How many items are queued: the exact number at that moment.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put_many("abc")
+        >>> jobs.qsize()
+        3
+        """
         raise NotImplementedError
 
     def empty(self) -> bool:
-        """Whether no item is queued."""
+        """Whether no item is queued.
+
+        >>> SharedQueue().empty()
+        True
+        """
         raise NotImplementedError
 
     def full(self) -> bool:
-        """Whether *maxsize* items are queued; never, if there is no such bound."""
+        """Whether *maxsize* items are queued; never, if there is no such bound.
+
+        >>> jobs = SharedQueue(maxsize=1)
+        >>> jobs.put("a")
+        >>> jobs.full()
+        True
+        """
         raise NotImplementedError
 
     @property
     def maxsize(self) -> int:
-        """How many items it takes at most; if it is 0 or less, as many as fit."""
+        """How many items it takes at most; if it is 0 or less, as many as fit.
+
+        >>> SharedQueue(maxsize=5).maxsize
+        5
+        """
         raise NotImplementedError
 
     @property
     def capacity(self) -> int:
-        """How many bytes it takes at most."""
+        """How many bytes it takes at most.
+
+        >>> SharedQueue(capacity=1 << 20).capacity
+        1048576
+        """
         raise NotImplementedError
 
     # ---- until all is done ----
@@ -221,6 +324,12 @@ class SharedQueue(Handle, Generic[T]):
 
         Raises:
             ValueError: All that were put are done already.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put("a")
+        >>> job = jobs.get()
+        >>> jobs.task_done()
+        >>> jobs.join(timeout=0)
         """
         raise NotImplementedError
 
@@ -234,6 +343,14 @@ class SharedQueue(Handle, Generic[T]):
             WaitTimeout: A `TimeoutError`; there was not, in time.
             OwnerDied: A process that took an item died without a `task_done` for it; again at each call, until someone
                 calls `task_done` in its place.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put("a")
+        >>> try:
+        ...     jobs.join(timeout=0)
+        ... except WaitTimeout:
+        ...     print("not yet")
+        not yet
         """
         raise NotImplementedError
 
@@ -242,14 +359,26 @@ class SharedQueue(Handle, Generic[T]):
 
         Args:
             immediate: Drop what is queued; it counts as done.
+
+        >>> jobs = SharedQueue()
+        >>> jobs.put("a")
+        >>> jobs.shutdown()
+        >>> list(jobs)
+        ['a']
         """
         raise NotImplementedError
 
     def join_thread(self) -> None:
-        """Nothing, for those who come from `multiprocessing.Queue`: there is no thread, what was put is there."""
+        """Nothing, for those who come from `multiprocessing.Queue`: there is no thread, what was put is there.
+
+        >>> SharedQueue().join_thread()
+        """
 
     def cancel_join_thread(self) -> None:
-        """Nothing, for those who come from `multiprocessing.Queue`: what was put is never lost."""
+        """Nothing, for those who come from `multiprocessing.Queue`: what was put is never lost.
+
+        >>> SharedQueue().cancel_join_thread()
+        """
 
     def __repr__(self) -> str:
         return describe(self, lambda: f"qsize={self.qsize()}")

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class SegmentInfo(NamedTuple):
-    """One shared object, as its segment tells it without attaching."""
+    """One shared object, as its segment tells it without attaching.
+
+    >>> with SharedCounter(name="hits"):
+    ...     [info.kind for info in segments() if info.name == "hits"]
+    ['counter']
+    """
 
     name: str
     """What `attach()` takes."""
@@ -46,6 +51,10 @@ class SegmentStats(NamedTuple):
     """How one shared object has been used since it was created, by all processes together.
 
     Only what had to wait, or to be repaired, is counted: taking a free lock and adding to a counter count nothing.
+
+    >>> with SharedDict(name="prices"):
+    ...     [each.kind for each in stats() if each.name == "prices"]
+    ['dict']
     """
 
     name: str
@@ -77,6 +86,11 @@ def segments(all_users: bool = False) -> list[SegmentInfo]:
     Args:
         all_users: List those of other users too, as far as file permissions allow: root reads them all. What
             cannot be read is listed by what the file system tells of it, with the kind "unknown".
+
+    >>> with SharedDict(name="prices") as prices, prices.locked():
+    ...     import os
+    ...     [info.holder == os.getpid() for info in segments() if info.name == "prices"]
+    [True]
     """
     found: Callable[[bool], list[SegmentInfo]] = serve("segments", "shm")
     return found(all_users)
@@ -96,6 +110,10 @@ def stats(name: str | None = None) -> list[SegmentStats] | SegmentStats:
 
     Raises:
         NotFound: No object has this name.
+
+    >>> with SharedCounter(name="hits"):
+    ...     stats("hits").owner_deaths
+    0
     """
     found: Callable[[str | None], list[SegmentStats] | SegmentStats] = serve("stats", "shm")
     return found(name)
@@ -111,6 +129,10 @@ def prune(dry_run: bool = False) -> list[SegmentInfo]:
 
     Returns:
         What was removed.
+
+    >>> unused = prune(dry_run=True)
+    >>> any(info.attached for info in unused)
+    False
     """
     swept: Callable[[bool], list[SegmentInfo]] = serve("prune", "shm")
     return swept(dry_run)

@@ -43,6 +43,11 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     call that raises has changed nothing.
 
     Memory: at most three times what it holds, and 64 KiB; what is deleted is given back.
+
+    >>> seen = SharedSet({"a"})
+    >>> seen.add("b")
+    >>> "b" in seen, seen - {"b"}
+    (True, {'a'})
     """
 
     __slots__ = ()
@@ -62,11 +67,23 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
         raise NotImplementedError
 
     def add(self, element: T, /) -> None:
-        """Put *element* in, if it is not there."""
+        """Put *element* in, if it is not there.
+
+        >>> s = SharedSet([1])
+        >>> s.add(2)
+        >>> s.value
+        {1, 2}
+        """
         raise NotImplementedError
 
     def discard(self, element: T, /) -> None:
-        """Take *element* out, if it is there."""
+        """Take *element* out, if it is there.
+
+        >>> s = SharedSet([1])
+        >>> s.discard(7)  # not there: nothing happens
+        >>> s.value
+        {1}
+        """
         raise NotImplementedError
 
     def remove(self, element: T, /) -> None:
@@ -74,6 +91,11 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
 
         Raises:
             KeyError: It is not there.
+
+        >>> s = SharedSet([1])
+        >>> s.remove(1)
+        >>> s.value
+        set()
         """
         raise NotImplementedError
 
@@ -82,17 +104,32 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
 
         Raises:
             KeyError: The set is empty.
+
+        >>> SharedSet([1]).pop()
+        1
         """
         raise NotImplementedError
 
     # ---- the whole ----
 
     def clear(self) -> None:
-        """Remove everything at once."""
+        """Remove everything at once.
+
+        >>> s = SharedSet([1])
+        >>> s.clear()
+        >>> s.value
+        set()
+        """
         raise NotImplementedError
 
     def set(self, value: Iterable[T]) -> None:
-        """Replace all that it holds by the elements of *value*, as one change."""
+        """Replace all that it holds by the elements of *value*, as one change.
+
+        >>> s = SharedSet([1])
+        >>> s.set([2, 3])
+        >>> s.value
+        {2, 3}
+        """
         raise NotImplementedError
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Self]:
@@ -107,6 +144,13 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> free = SharedSet({1, 2, 3})
+        >>> with free.locked() as inside:
+        ...     if {1, 2} <= inside:
+        ...         inside -= {1, 2}
+        >>> free.value
+        {3}
         """
         raise NotImplementedError
 
@@ -122,36 +166,68 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
         return iter(self._elements())
 
     def copy(self) -> builtins.set[T]:
-        """One snapshot, as a plain set. (`copy.copy(s)` is the shared set itself.)"""
+        """One snapshot, as a plain set. (`copy.copy(s)` is the shared set itself.)
+
+        >>> SharedSet([1, 2]).copy()
+        {1, 2}
+        """
         return self.value
 
     def union(self, *others: Iterable[S]) -> builtins.set[T | S]:
-        """The elements of this set and of all *others*, as a plain set."""
+        """The elements of this set and of all *others*, as a plain set.
+
+        >>> SharedSet([1, 2]).union([2], [3])
+        {1, 2, 3}
+        """
         return self.value.union(*others)
 
     def intersection(self, *others: Iterable[Any]) -> builtins.set[T]:
-        """The elements that are in this set and in all *others*, as a plain set."""
+        """The elements that are in this set and in all *others*, as a plain set.
+
+        >>> SharedSet([1, 2]).intersection([1, 5])
+        {1}
+        """
         return self.value.intersection(*others)
 
     def difference(self, *others: Iterable[Any]) -> builtins.set[T]:
-        """The elements of this set that are in none of *others*, as a plain set."""
+        """The elements of this set that are in none of *others*, as a plain set.
+
+        >>> SharedSet([1, 2]).difference([1])
+        {2}
+        """
         return self.value.difference(*others)
 
     def symmetric_difference(self, other: Iterable[S], /) -> builtins.set[T | S]:
-        """The elements that are in one of the two only, as a plain set."""
+        """The elements that are in one of the two only, as a plain set.
+
+        >>> SharedSet([1, 2]).symmetric_difference([1, 5])
+        {2, 5}
+        """
         mine: builtins.set[Any] = self.value
         return mine.symmetric_difference(other)
 
     def issubset(self, other: Iterable[Any], /) -> bool:
-        """Whether every element is in *other*."""
+        """Whether every element is in *other*.
+
+        >>> SharedSet([1, 2]).issubset([1, 2, 3])
+        True
+        """
         return self.value.issubset(other)
 
     def issuperset(self, other: Iterable[Any], /) -> bool:
-        """Whether every element of *other* is here."""
+        """Whether every element of *other* is here.
+
+        >>> SharedSet([1, 2]).issuperset([1])
+        True
+        """
         return self.value.issuperset(other)
 
     def isdisjoint(self, other: Iterable[Any], /) -> bool:
-        """Whether the two have no element in common."""
+        """Whether the two have no element in common.
+
+        >>> SharedSet([1, 2]).isdisjoint([3])
+        True
+        """
         return self.value.isdisjoint(other)
 
     def __or__(self, other: AbstractSet[S], /) -> builtins.set[T | S]:
@@ -204,21 +280,45 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     # ---- what follows from these: writing, each as one change; the others are read before the lock is taken ----
 
     def update(self, *others: Iterable[T]) -> None:
-        """Put the elements of all *others* in."""
+        """Put the elements of all *others* in.
+
+        >>> s = SharedSet([1])
+        >>> s.update([2], [3])
+        >>> s.value
+        {1, 2, 3}
+        """
         self._change([element for other in others for element in other], [])
 
     def difference_update(self, *others: Iterable[Any]) -> None:
-        """Take the elements of all *others* out."""
+        """Take the elements of all *others* out.
+
+        >>> s = SharedSet([1])
+        >>> s.difference_update([1, 2])
+        >>> s.value
+        set()
+        """
         self._change([], [element for other in others for element in other])
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
-        """Take out what is not in all *others*."""
+        """Take out what is not in all *others*.
+
+        >>> s = SharedSet([1])
+        >>> s.intersection_update([2, 3])
+        >>> s.value
+        set()
+        """
         kept = [frozenset(other) for other in others]
         with self.locked() as inside:
             inside._change([], [each for each in inside._elements() if not all(each in other for other in kept)])
 
     def symmetric_difference_update(self, other: Iterable[T], /) -> None:
-        """Take out what is in *other* too, and put in what is only there."""
+        """Take out what is in *other* too, and put in what is only there.
+
+        >>> s = SharedSet([1])
+        >>> s.symmetric_difference_update([1, 2])
+        >>> s.value
+        {2}
+        """
         given = list(other)
         for each in given:
             check_key(each)

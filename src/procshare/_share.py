@@ -76,6 +76,13 @@ def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = 
         TypeError: *obj* cannot be shared: it does not pickle, or a dict's key or a set's element is of a type that
             `SharedDict` and `SharedSet` refuse.
         OutOfSharedMemory: No room; nothing was created.
+
+    >>> type(share([1, 2])).__mro__[0] is type(SharedList())
+    True
+    >>> share({"a": 1})["a"]
+    1
+    >>> share("text").value
+    'text'
     """
     given: object = obj
     if isinstance(given, Shared):
@@ -149,6 +156,13 @@ def wrap(obj: Any, *, dtype: Any = None, shape: Any = None) -> Handle:
     Raises:
         TypeError: *obj* is none of these, or *dtype* and *shape* are missing or not wanted.
         ValueError: The array does not fit in the `SharedMemory`.
+
+    >>> import multiprocessing
+    >>> count = multiprocessing.Value("i", 5)
+    >>> with wrap(count).locked() as cell:  # takes the lock of *count*
+    ...     cell.value += 1
+    >>> count.value
+    6
     """
     wrapped: Handle = serve("wrap", "stdlib")(obj, dtype, shape)
     return wrapped
@@ -160,6 +174,10 @@ def attach(name: str) -> Handle:
     Raises:
         NotFound: Nothing alive has this name.
         NotOwned, CorruptSegment, VersionMismatch: It was refused.
+
+    >>> with SharedCounter(5, name="hits"):
+    ...     attach("hits").value
+    5
     """
     handle: Handle = serve("attach")(name)
     return handle

@@ -26,6 +26,12 @@ class Cell(Protocol[T]):
 
     What is written appears to others when the block ends, and not at all if the block raises or the
     process dies. A cell is dead after its block (`Closed`).
+
+    >>> count = SharedCounter(5)
+    >>> with count.locked() as cell:
+    ...     cell.value = cell.value * 2
+    >>> count.value
+    10
     """
 
     value: T
@@ -38,6 +44,12 @@ class Handle(ABC):
     collection of a handle that was never exported (pickled, or its `name` or `segment` read) removes the object.
     A handle pickles through any channel, and unpickling attaches. (`with` on a lock, semaphore or condition acquires
     and releases it, and removes nothing.)
+
+    >>> with SharedCounter(5) as hits:  # any other handle too
+    ...     hits.kind, hits.closed
+    ('counter', False)
+    >>> hits.closed
+    True
     """
 
     __slots__ = ()
@@ -56,25 +68,61 @@ class Handle(ABC):
 
     @property
     def name(self) -> str:
-        """The name to attach by, from any process of this user; reading it exports the object."""
+        """The name to attach by, from any process of this user; reading it exports the object.
+
+        >>> with SharedCounter(5) as hits:
+        ...     SharedCounter.attach(hits.name).value
+        5
+        """
         raise NotImplementedError
 
     @property
     def segment(self) -> str:
-        """The POSIX shared-memory name it lives in, for `SharedMemory(name=...)`; reading it exports."""
+        """The POSIX shared-memory name it lives in, for `SharedMemory(name=...)`; reading it exports.
+
+        >>> from multiprocessing.shared_memory import SharedMemory
+        >>> with SharedArray([1, 2, 3], "i") as numbers:
+        ...     memory = SharedMemory(numbers.segment)  # for what knows nothing of procshare
+        ...     memory.size >= numbers.nbytes
+        ...     memory.close()
+        True
+        """
         raise NotImplementedError
 
     @property
     def closed(self) -> bool:
-        """Whether this handle was closed."""
+        """Whether this handle was closed.
+
+        >>> hits = SharedCounter()
+        >>> hits.close()
+        >>> hits.closed
+        True
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go in this process. Idempotent; never fails because views of the memory are alive."""
+        """Let go in this process. Idempotent; never fails because views of the memory are alive.
+
+        >>> numbers = SharedArray([1, 2, 3])
+        >>> live = numbers.array
+        >>> numbers.close()
+        >>> int(live.sum())  # a view goes on
+        6
+        """
         raise NotImplementedError
 
     def unlink(self) -> None:
-        """Destroy the object for everyone: its name is gone, attached processes keep their mapping. Idempotent."""
+        """Destroy the object for everyone: its name is gone, attached processes keep their mapping. Idempotent.
+
+        >>> hits = SharedCounter(name="hits")
+        >>> hits.unlink()
+        >>> hits.increment()  # whoever has it, has it
+        1
+        >>> attach("hits")
+        Traceback (most recent call last):
+            ...
+        procshare.NotFound: no live shared object is called 'hits'; procshare.segments() lists what exists
+        """
         raise NotImplementedError
 
     def hand_over(self) -> Self:
@@ -85,6 +133,13 @@ class Handle(ABC):
         Raises:
             Closed: The handle is closed.
             UnsupportedByBackend: The backend's objects cannot outlive their creator.
+
+        >>> def work(x):
+        ...     return SharedArray(x).hand_over()  # else it would go with the worker that made it
+        >>> result = work([1, 2, 3])
+        >>> result.value.tolist()
+        [1, 2, 3]
+        >>> result.unlink()
         """
         raise NotImplementedError
 
@@ -101,6 +156,10 @@ class Handle(ABC):
             NotOwned, CorruptSegment, VersionMismatch: It was refused.
             LockTimeout: A process stood still for 10 s in the middle of attaching to it or leaving it.
             OSError: 768 processes are attached, which is the most; or the system has no descriptor or lock left.
+
+        >>> with SharedDict({"a": 1}, name="prices"):
+        ...     SharedDict.attach("prices")["a"]  # in any process
+        1
         """
         if not cls.kind:  # Handle.attach and Shared.attach take any kind
             anything: Self = serve("attach")(name)
@@ -120,6 +179,12 @@ class Handle(ABC):
 
         Raises:
             KindMismatch: It exists and is of another kind.
+
+        >>> with SharedCounter.open("hits", 5) as mine:
+        ...     theirs = SharedCounter.open("hits", 5)  # in another process, say: it exists already
+        ...     theirs.increment()
+        ...     theirs.close()
+        6
         """
         opened: Self = implementation(cls, kwargs.pop("backend", None))._open(name, args, kwargs, persist)
         return opened
@@ -151,13 +216,27 @@ class Handle(ABC):
 
 
 class Shared(Handle, Generic[T]):
-    """State of type *T* that several processes see as one."""
+    """State of type *T* that several processes see as one.
+
+    >>> state: Shared[list[int]] = share([3, 1, 2])
+    >>> state.modify(sorted)
+    [1, 2, 3]
+    """
 
     __slots__ = ()
 
     @property
     def value(self) -> T:
-        """One consistent snapshot, as a plain object of this process. Read-only, since a write here would race."""
+        """One consistent snapshot, as a plain object of this process. Read-only, since a write here would race.
+
+        >>> x = SharedValue([1, 2])
+        >>> x.value
+        [1, 2]
+        >>> x.value = [3]
+        Traceback (most recent call last):
+            ...
+        AttributeError: value is read-only, because reading and writing it in two steps would race; use set(), ...
+        """
         raise NotImplementedError
 
     def set(self, value: T) -> None:
@@ -166,6 +245,11 @@ class Shared(Handle, Generic[T]):
         Raises:
             OverflowError: It does not fit; nothing was changed.
             TypeError: It is of the wrong type; nothing was changed.
+
+        >>> x = SharedValue("old")
+        >>> x.set("new")
+        >>> x.value
+        'new'
         """
         raise NotImplementedError
 
@@ -173,6 +257,10 @@ class Shared(Handle, Generic[T]):
         """Replace the value by `fn(value)` while nobody else can change it; returns the new value.
 
         If *fn* raises, nothing is changed. *fn* should be short: others wait for it.
+
+        >>> x = SharedValue(5)
+        >>> x.modify(lambda n: n * n)
+        25
         """
         raise NotImplementedError
 
@@ -184,6 +272,13 @@ class Shared(Handle, Generic[T]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> x = SharedValue(5)
+        >>> with x.locked(timeout=2) as cell:
+        ...     if cell.value < 10:
+        ...         cell.value += 1
+        >>> x.value
+        6
         """
         raise NotImplementedError
 
@@ -196,6 +291,12 @@ class Shared(Handle, Generic[T]):
 
         Raises:
             WaitTimeout: A `TimeoutError`; it did not come true in time.
+
+        >>> from threading import Thread
+        >>> ready = SharedCounter()
+        >>> Thread(target=ready.increment, args=(3,)).start()
+        >>> ready.wait_until(lambda n: n >= 3, timeout=10)
+        3
         """
         raise NotImplementedError
 
@@ -208,6 +309,14 @@ class Shared(Handle, Generic[T]):
 
         Raises:
             WaitTimeout: A `TimeoutError`; it did not come true in time.
+
+        >>> import asyncio
+        >>> async def both(ready):
+        ...     waiting = asyncio.create_task(ready.wait_until_async(lambda n: n >= 3))
+        ...     ready.increment(3)
+        ...     return await waiting
+        >>> asyncio.run(both(SharedCounter()))
+        3
         """
         raise NotImplementedError
 

@@ -33,6 +33,12 @@ class SharedEvent(Handle):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes; an event with a name of its own takes 8 KiB.
+
+    >>> from threading import Thread
+    >>> ready = SharedEvent()
+    >>> Thread(target=ready.set).start()
+    >>> ready.wait(timeout=10)
+    True
     """
 
     __slots__ = ()
@@ -42,15 +48,32 @@ class SharedEvent(Handle):
         raise NotImplementedError
 
     def is_set(self) -> bool:
-        """Whether the flag is set."""
+        """Whether the flag is set.
+
+        >>> SharedEvent().is_set()
+        False
+        """
         raise NotImplementedError
 
     def set(self) -> None:
-        """Set the flag; all who wait go on, also if it is cleared again at once."""
+        """Set the flag; all who wait go on, also if it is cleared again at once.
+
+        >>> ready = SharedEvent()
+        >>> ready.set()
+        >>> ready.is_set()
+        True
+        """
         raise NotImplementedError
 
     def clear(self) -> None:
-        """Take the flag back: from now on `wait` waits."""
+        """Take the flag back: from now on `wait` waits.
+
+        >>> ready = SharedEvent()
+        >>> ready.set()
+        >>> ready.clear()
+        >>> ready.is_set()
+        False
+        """
         raise NotImplementedError
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -58,11 +81,21 @@ class SharedEvent(Handle):
 
         Args:
             timeout: Seconds to wait at most; None waits for ever; negative is as 0, which only looks.
+
+        >>> SharedEvent().wait(timeout=0)
+        False
         """
         raise NotImplementedError
 
     async def wait_async(self, timeout: float | None = None) -> bool:
-        """As `wait`, and other tasks of asyncio run meanwhile."""
+        """As `wait`, and other tasks of asyncio run meanwhile.
+
+        >>> import asyncio
+        >>> ready = SharedEvent()
+        >>> ready.set()
+        >>> asyncio.run(ready.wait_async(timeout=2))
+        True
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -91,6 +124,17 @@ class SharedCondition(Lockable):
     `wait`, `notify` and `notify_all` raise RuntimeError without the lock.
 
     Memory: 24 KiB.
+
+    >>> from threading import Thread
+    >>> condition, items = SharedCondition(), []
+    >>> def produce():
+    ...     with condition:
+    ...         items.append("first")
+    ...         condition.notify()
+    >>> with condition:
+    ...     Thread(target=produce).start()
+    ...     condition.wait_for(lambda: items, timeout=10)
+    ['first']
     """
 
     __slots__ = ()
@@ -110,11 +154,22 @@ class SharedCondition(Lockable):
 
         Raises:
             RuntimeError: This thread does not hold it.
+
+        >>> condition = SharedCondition()
+        >>> condition.acquire()
+        True
+        >>> condition.release()
         """
         raise NotImplementedError
 
     def locked(self) -> bool:
-        """Whether anybody holds the lock."""
+        """Whether anybody holds the lock.
+
+        >>> condition = SharedCondition()
+        >>> with condition:
+        ...     condition.locked()
+        True
+        """
         raise NotImplementedError
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -126,6 +181,11 @@ class SharedCondition(Lockable):
 
         Raises:
             RuntimeError: This thread does not hold the lock.
+
+        >>> condition = SharedCondition()
+        >>> with condition:
+        ...     condition.wait(timeout=0)  # nobody notifies
+        False
         """
         raise NotImplementedError
 
@@ -138,6 +198,11 @@ class SharedCondition(Lockable):
 
         Raises:
             RuntimeError: This thread does not hold the lock.
+
+        >>> condition = SharedCondition()
+        >>> with condition:
+        ...     condition.wait_for(lambda: "there already")
+        'there already'
         """
         end = None if timeout is None else time.monotonic() + timeout
         found = predicate()
@@ -154,6 +219,10 @@ class SharedCondition(Lockable):
 
         Raises:
             RuntimeError: This thread does not hold the lock.
+
+        >>> condition = SharedCondition()
+        >>> with condition:
+        ...     condition.notify(2)  # of those who wait, the two that came first
         """
         raise NotImplementedError
 
@@ -162,6 +231,10 @@ class SharedCondition(Lockable):
 
         Raises:
             RuntimeError: This thread does not hold the lock.
+
+        >>> condition = SharedCondition()
+        >>> with condition:
+        ...     condition.notify_all()
         """
         raise NotImplementedError
 
@@ -190,6 +263,14 @@ class SharedBarrier(Handle):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 12 KiB for up to 50 parties, 32 bytes for each more.
+
+    >>> from threading import Thread
+    >>> start = SharedBarrier(2)
+    >>> other = Thread(target=start.wait)
+    >>> other.start()
+    >>> start.wait(timeout=10) in (0, 1)
+    True
+    >>> other.join()
     """
 
     __slots__ = ()
@@ -217,30 +298,62 @@ class SharedBarrier(Handle):
                 ran out, *action* raised, a party died, or `abort` or `reset` was called.
             LockTimeout: The time ran out before this thread could arrive, since a process is stopped in the middle of a
                 call on the barrier.
+
+        >>> SharedBarrier(1).wait()
+        0
         """
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Make it as it was at first; those who wait get a BrokenBarrierError."""
+        """Make it as it was at first; those who wait get a BrokenBarrierError.
+
+        >>> start = SharedBarrier(2)
+        >>> start.abort()
+        >>> start.reset()
+        >>> start.broken
+        False
+        """
         raise NotImplementedError
 
     def abort(self) -> None:
-        """Break it: those who wait and who come get a BrokenBarrierError until `reset`."""
+        """Break it: those who wait and who come get a BrokenBarrierError until `reset`.
+
+        >>> from threading import BrokenBarrierError
+        >>> start = SharedBarrier(2)
+        >>> start.abort()
+        >>> try:
+        ...     start.wait()
+        ... except BrokenBarrierError:
+        ...     print("broken")
+        broken
+        """
         raise NotImplementedError
 
     @property
     def parties(self) -> int:
-        """How many wait for each other."""
+        """How many wait for each other.
+
+        >>> SharedBarrier(3).parties
+        3
+        """
         raise NotImplementedError
 
     @property
     def n_waiting(self) -> int:
-        """How many are waiting now."""
+        """How many are waiting now.
+
+        >>> SharedBarrier(3).n_waiting
+        0
+        """
         raise NotImplementedError
 
     @property
     def broken(self) -> bool:
-        """Whether it is broken."""
+        """Whether it is broken.
+
+        >>> SharedBarrier(3).broken
+        False
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:

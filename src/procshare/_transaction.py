@@ -57,6 +57,14 @@ def transaction(*containers: Any, timeout: float | None = None) -> AbstractConte
         TypeError: One of them is no container, or they are of different backends.
         ValueError: No container was given.
         RuntimeError: This thread is in a block of some of them, but not of all.
+
+    >>> accounts, log = SharedDict(ann=10, bob=0), SharedList()
+    >>> with transaction(accounts, log) as (inside, entries):
+    ...     inside["ann"] -= 5
+    ...     inside["bob"] += 5
+    ...     entries.append(("ann", "bob", 5))
+    >>> accounts.value, log.value
+    ({'ann': 5, 'bob': 5}, [('ann', 'bob', 5)])
     """
     for each in containers:
         if not is_a(SharedDict | SharedList | SharedSet | SharedNamespace, each):

@@ -49,6 +49,15 @@ class SharedValue(Shared[T]):
         OutOfSharedMemory: No room; nothing was created.
 
     Memory: 128 bytes, and twice the pickle for objects that are no small number; 8 KiB more with a name of its own.
+
+    >>> config = SharedValue({"level": 1})
+    >>> config.set({"level": 2})
+    >>> config.value
+    {'level': 2}
+    >>> SharedValue(200, "b")
+    Traceback (most recent call last):
+        ...
+    OverflowError: 200 does not fit type code 'b'; nothing was changed
     """
 
     __slots__ = ()
@@ -89,5 +98,11 @@ class SharedValue(Shared[T]):
 
         Raises:
             LockTimeout: It was still held by someone else when the time ran out.
+
+        >>> temperature = SharedValue(20.5, "d")
+        >>> with temperature.locked() as cell:
+        ...     cell.value = min(cell.value + 5, 22.0)
+        >>> temperature.value
+        22.0
         """
         raise NotImplementedError

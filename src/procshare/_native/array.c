@@ -225,7 +225,7 @@ static PyMethodDef methods[] = {
     {"_create", create, METH_VARARGS, NULL}, {"_meta", meta, METH_NOARGS, NULL},
     {"_memory", memory, METH_NOARGS, NULL},  {"_block", block, METH_VARARGS, NULL},
     {"_sequence", sequence, METH_NOARGS, NULL},
-    {"_store", store, METH_O, NULL},         {"recover", recover, METH_NOARGS, "After OwnerDied: declare the contents good again."},
+    {"_store", store, METH_O, NULL},         {"recover", recover, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -447,16 +447,16 @@ static PyMethodDef methods[] = {
     {"_bind", bind, METH_O, NULL},
     {"_bound", bound, METH_NOARGS, NULL},
     {"wait", METHOD(wait), METH_FASTCALL | METH_KEYWORDS,
-     "wait($self, timeout=None)\n--\n\nSleep until all parties are there; which of them this one is."},
-    {"reset", reset, METH_NOARGS, "Make it whole and empty; who waits finds it broken."},
-    {"abort", abort_, METH_NOARGS, "Break it."},
+     "wait($self, timeout=None)\n--\n\n"},
+    {"reset", reset, METH_NOARGS, NULL},
+    {"abort", abort_, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
-    {"parties", get_parties, NULL, "How many pass together.", NULL},
-    {"n_waiting", get_waiting, NULL, "How many wait.", NULL},
-    {"broken", get_broken, NULL, "Whether it is broken.", NULL},
+    {"parties", get_parties, NULL, NULL, NULL},
+    {"n_waiting", get_waiting, NULL, NULL, NULL},
+    {"broken", get_broken, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

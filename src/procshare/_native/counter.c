@@ -235,18 +235,18 @@ static int counter_init(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 PyMethodDef counter_methods[] = {
-    {"increment", (PyCFunction)(void (*)(void))increment, METH_FASTCALL | METH_KEYWORDS, "increment($self, n=1)\n--\n\nAdd n atomically; returns the new value."},
-    {"decrement", (PyCFunction)(void (*)(void))decrement, METH_FASTCALL | METH_KEYWORDS, "decrement($self, n=1)\n--\n\nSubtract n atomically; returns the new value."},
-    {"exchange", exchange, METH_O, "exchange($self, value)\n--\n\nPut value in its place atomically; returns the old value."},
-    {"set", set, METH_O, "set($self, value)\n--\n\nReplace the value."},
+    {"increment", (PyCFunction)(void (*)(void))increment, METH_FASTCALL | METH_KEYWORDS, "increment($self, n=1)\n--\n\n"},
+    {"decrement", (PyCFunction)(void (*)(void))decrement, METH_FASTCALL | METH_KEYWORDS, "decrement($self, n=1)\n--\n\n"},
+    {"exchange", exchange, METH_O, "exchange($self, value)\n--\n\n"},
+    {"set", set, METH_O, "set($self, value)\n--\n\n"},
     {"compare_exchange", (PyCFunction)(void (*)(void))compare_exchange, METH_VARARGS | METH_KEYWORDS,
-     "compare_exchange($self, expected, value)\n--\n\nPut value in place of expected atomically."},
-    {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block."},
+     "compare_exchange($self, expected, value)\n--\n\n"},
+    {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 
 PyGetSetDef counter_getset[] = {
-    {"value", get_value, set_value, "The current value. Read-only: a write would race.", NULL},
+    {"value", get_value, set_value, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

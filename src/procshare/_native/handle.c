@@ -366,18 +366,18 @@ static PyMethodDef methods[] = {
     {"_await_change", method_await_change, METH_VARARGS, NULL},
     {"_label", method_label, METH_NOARGS, NULL},
     {"_want", method_want, METH_O, NULL},
-    {"close", method_close, METH_NOARGS, "Let go in this process. Idempotent."},
-    {"unlink", method_unlink, METH_NOARGS, "Destroy the object for everyone. Idempotent."},
-    {"hand_over", method_hand_over, METH_NOARGS, "Give the object to whoever attaches; returns the handle."},
+    {"close", method_close, METH_NOARGS, NULL},
+    {"unlink", method_unlink, METH_NOARGS, NULL},
+    {"hand_over", method_hand_over, METH_NOARGS, NULL},
     {"__enter__", method_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))method_exit, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
-    {"name", get_name, NULL, "The name to attach by; reading it exports the object.", NULL},
-    {"segment", get_segment, NULL, "The POSIX shared-memory name; reading it exports the object.", NULL},
-    {"closed", get_closed, NULL, "Whether this handle was closed.", NULL},
+    {"name", get_name, NULL, NULL, NULL},
+    {"segment", get_segment, NULL, NULL, NULL},
+    {"closed", get_closed, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -1,6 +1,9 @@
 /* The module: its types, and the functions that Python's side of the backend calls. */
 #include "container.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifdef PROCSHARE_FAULTS
@@ -43,6 +46,68 @@ static PyObject *specialize(PyObject *module, PyObject *cls) {
     return Py_NewRef(cls);
 }
 
+/* What document() made: kept for ever, as a type's own tables are. */
+typedef struct kept {
+    struct kept *next;
+    PyMethodDef method;
+    PyGetSetDef property;
+    char doc[];
+} kept_t;
+static kept_t *kept;
+
+/* A docstring behind a signature: the one that the method of C has, or, without arguments, the only one that there can be. */
+static kept_t *keep(const char *name, const char *own, bool bare, const char *doc) {
+    const char *end = own ? strstr(own, "--\n\n") : NULL;
+    size_t head = end ? (size_t)(end + 4 - own) : 0, room = head + strlen(name) + sizeof "($self)\n--\n\n" + strlen(doc);
+    kept_t *k = calloc(1, sizeof *k + room);
+    if (k == NULL) return (kept_t *)PyErr_NoMemory();
+    if (end == NULL && bare) snprintf(k->doc, room, "%s($self)\n--\n\n%s", name, doc);
+    else snprintf(k->doc, room, "%.*s%s", (int)head, own ? own : "", doc);
+    k->next = kept;
+    return kept = k;
+}
+
+/* The descriptor with a docstring of its own; NULL if this type has nothing of that name. */
+static PyObject *documented(PyTypeObject *cls, PyTypeObject *base, const char *name, const char *doc) {
+    PyMethodDef *method = PyType_GetSlot(base, Py_tp_methods);
+    for (; method != NULL && method->ml_name != NULL; method++) {
+        if (strcmp(method->ml_name, name) != 0) continue;
+        kept_t *k = keep(name, method->ml_doc, method->ml_flags & METH_NOARGS, doc);
+        if (k == NULL) return NULL;
+        k->method = *method;
+        k->method.ml_doc = k->doc;
+        return PyDescr_NewMethod(cls, &k->method);
+    }
+    PyGetSetDef *property = PyType_GetSlot(base, Py_tp_getset);
+    for (; property != NULL && property->name != NULL; property++) {
+        if (strcmp(property->name, name) != 0) continue;
+        kept_t *k = keep(name, NULL, false, doc);
+        if (k == NULL) return NULL;
+        k->property = *property;
+        k->property.doc = k->doc;
+        return PyDescr_NewGetSet(cls, &k->property);
+    }
+    return NULL;
+}
+
+/* document(cls, name, doc): give the leaf class a method or property of its own that is that of its C type, with the docstring that
+ * the interface has: written down once, and the same for help() of an object and of its class. */
+static PyObject *document(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *cls;
+    const char *name, *doc;
+    if (!PyArg_ParseTuple(args, "O!ss", &PyType_Type, &cls, &name, &doc)) return NULL;
+    PyObject *mro = PyObject_GetAttrString(cls, "__mro__"), *found = NULL;
+    for (Py_ssize_t i = 0; mro != NULL && found == NULL && !PyErr_Occurred() && i < PyTuple_Size(mro); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GetItem(mro, i);
+        if (PyType_IsSubtype(base, process.types.handle)) found = documented((PyTypeObject *)cls, base, name, doc);
+    }
+    Py_XDECREF(mro);
+    if (found == NULL && !PyErr_Occurred()) PyErr_Format(PyExc_AttributeError, "no type of C has a %s", name);
+    if (found == NULL || set_descriptor(cls, name, found) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
 /* reap(name): unlink a segment to which nobody is attached, also one that was handed over and not attached since. */
 static PyObject *reap(PyObject *module, PyObject *name) {
     (void)module;
@@ -82,7 +147,7 @@ static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
     {"reap", reap, METH_O, NULL},                 {"inspect", inspect, METH_O, NULL},
     {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"document", document, METH_VARARGS, NULL},   {NULL, NULL, 0, NULL},
 };
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {

@@ -125,19 +125,19 @@ static PyObject *method_lease(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyMethodDef methods[] = {
     {"_create", create, METH_VARARGS, NULL},
-    {"put", FAST(queue_put), KEYWORDS, "put($self, obj, block=True, timeout=None)\n--\n\nAdd an item at the end."},
-    {"get", FAST(queue_get), KEYWORDS, "get($self, block=True, timeout=None)\n--\n\nTake the first item."},
-    {"put_nowait", queue_put_nowait, METH_O, "put_nowait($self, obj)\n--\n\nput() that does not wait."},
-    {"get_nowait", queue_get_nowait, METH_NOARGS, "get_nowait($self)\n--\n\nget() that does not wait."},
-    {"put_many", FAST(queue_put_many), KEYWORDS, "put_many($self, items, timeout=None)\n--\n\nAdd items at the end, in order."},
-    {"get_many", FAST(queue_get_many), KEYWORDS, "get_many($self, max_items=1000, timeout=None)\n--\n\nTake what is there."},
-    {"task_done", queue_task_done, METH_NOARGS, "task_done($self)\n--\n\nSay that an item's work is done."},
-    {"join", FAST(queue_join), KEYWORDS, "join($self, timeout=None)\n--\n\nWait until all items' work is done."},
-    {"shutdown", FAST(queue_shutdown), KEYWORDS, "shutdown($self, immediate=False)\n--\n\nAccept nothing more."},
-    {"qsize", method_qsize, METH_NOARGS, "qsize($self)\n--\n\nHow many items there are."},
-    {"empty", method_empty, METH_NOARGS, "empty($self)\n--\n\nWhether there is none."},
-    {"full", method_full, METH_NOARGS, "full($self)\n--\n\nWhether there are maxsize of them."},
-    {"lease", FAST(method_lease), KEYWORDS, "lease($self, timeout=None)\n--\n\nTake the first item for a with block."},
+    {"put", FAST(queue_put), KEYWORDS, "put($self, obj, block=True, timeout=None)\n--\n\n"},
+    {"get", FAST(queue_get), KEYWORDS, "get($self, block=True, timeout=None)\n--\n\n"},
+    {"put_nowait", queue_put_nowait, METH_O, "put_nowait($self, obj)\n--\n\n"},
+    {"get_nowait", queue_get_nowait, METH_NOARGS, "get_nowait($self)\n--\n\n"},
+    {"put_many", FAST(queue_put_many), KEYWORDS, "put_many($self, items, timeout=None)\n--\n\n"},
+    {"get_many", FAST(queue_get_many), KEYWORDS, "get_many($self, max_items=1000, timeout=None)\n--\n\n"},
+    {"task_done", queue_task_done, METH_NOARGS, "task_done($self)\n--\n\n"},
+    {"join", FAST(queue_join), KEYWORDS, "join($self, timeout=None)\n--\n\n"},
+    {"shutdown", FAST(queue_shutdown), KEYWORDS, "shutdown($self, immediate=False)\n--\n\n"},
+    {"qsize", method_qsize, METH_NOARGS, "qsize($self)\n--\n\n"},
+    {"empty", method_empty, METH_NOARGS, "empty($self)\n--\n\n"},
+    {"full", method_full, METH_NOARGS, "full($self)\n--\n\n"},
+    {"lease", FAST(method_lease), KEYWORDS, "lease($self, timeout=None)\n--\n\n"},
     {"_encode", queue_encode, METH_O, NULL},
     {"_put_encoded", queue_put_encoded, METH_O, NULL},
     {"_watch_items", watch_items, METH_NOARGS, NULL},
@@ -146,8 +146,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef getset[] = {
-    {"maxsize", get_maxsize, NULL, "The most items it holds; 0: any number.", NULL},
-    {"capacity", get_capacity, NULL, "The most bytes it holds.", NULL},
+    {"maxsize", get_maxsize, NULL, NULL, NULL},
+    {"capacity", get_capacity, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

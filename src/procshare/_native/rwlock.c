@@ -380,9 +380,9 @@ static int init(PyObject *self, PyObject *args, PyObject *kwargs) {
 
 static PyMethodDef methods[] = {
     {"reading", METHOD(reading), METH_FASTCALL | METH_KEYWORDS,
-     "reading($self, timeout=None)\n--\n\nExclude writers for a with block."},
+     "reading($self, timeout=None)\n--\n\n"},
     {"writing", METHOD(writing), METH_FASTCALL | METH_KEYWORDS,
-     "writing($self, timeout=None)\n--\n\nExclude everyone else for a with block."},
+     "writing($self, timeout=None)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -310,10 +310,10 @@ static int bounded_init(PyObject *self, PyObject *args, PyObject *kwargs) { retu
 
 static PyMethodDef methods[] = {
     {"acquire", METHOD(acquire), METH_FASTCALL | METH_KEYWORDS,
-     "acquire($self, block=True, timeout=None)\n--\n\nTake a permit; whether it was had in time."},
-    {"release", METHOD(release), METH_FASTCALL | METH_KEYWORDS, "release($self, n=1)\n--\n\nGive n permits back."},
-    {"get_value", get_value, METH_NOARGS, "How many permits are free."},
-    {"locked", locked, METH_NOARGS, "Whether no permit is free."},
+     "acquire($self, block=True, timeout=None)\n--\n\n"},
+    {"release", METHOD(release), METH_FASTCALL | METH_KEYWORDS, "release($self, n=1)\n--\n\n"},
+    {"get_value", get_value, METH_NOARGS, NULL},
+    {"locked", locked, METH_NOARGS, NULL},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", METHOD(leave), METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

@@ -305,9 +305,9 @@ static int rlock_init(PyObject *self, PyObject *args, PyObject *kwargs) { return
 
 static PyMethodDef lock_methods[] = {
     {"acquire", METHOD(acquire), METH_FASTCALL | METH_KEYWORDS,
-     "acquire($self, block=True, timeout=None)\n--\n\nTake the lock; whether it was had in time."},
-    {"release", release, METH_NOARGS, "Let go of the lock, once."},
-    {"locked", locked, METH_NOARGS, "Whether somebody has it."},
+     "acquire($self, block=True, timeout=None)\n--\n\n"},
+    {"release", release, METH_NOARGS, NULL},
+    {"locked", locked, METH_NOARGS, NULL},
     {"_acquire_as", METHOD(acquire_as), METH_FASTCALL, NULL},
     {"_release_as", release_as, METH_O, NULL},
     {"_watch_lock", watch_lock, METH_NOARGS, NULL},
@@ -317,7 +317,7 @@ static PyMethodDef lock_methods[] = {
 };
 
 static PyGetSetDef lock_getset[] = {
-    {"owner_died", owner_died, NULL, "For its holder: whether the one before died with the lock, or left without releasing it.", NULL},
+    {"owner_died", owner_died, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -397,11 +397,11 @@ static PyObject *wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
 static int event_init(PyObject *self, PyObject *args, PyObject *kwargs) { return init_lock(self, args, kwargs, KIND_EVENT); }
 
 static PyMethodDef event_methods[] = {
-    {"set", set, METH_NOARGS, "Set it, and wake all who wait."},
-    {"clear", clear, METH_NOARGS, "Unset it."},
-    {"is_set", is_set, METH_NOARGS, "Whether it is set."},
+    {"set", set, METH_NOARGS, NULL},
+    {"clear", clear, METH_NOARGS, NULL},
+    {"is_set", is_set, METH_NOARGS, NULL},
     {"wait", METHOD(wait), METH_FASTCALL | METH_KEYWORDS,
-     "wait($self, timeout=None)\n--\n\nSleep until it is set; whether it was in time."},
+     "wait($self, timeout=None)\n--\n\n"},
     {"_sets", sets, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -473,10 +473,10 @@ static PyMethodDef methods[] = {
     {"_replace", table_replace, METH_O, NULL},
     {"_change", table_change, METH_VARARGS, NULL},
     {"_increment", (PyCFunction)(void (*)(void))increment, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"clear", clear, METH_NOARGS, "clear($self)\n--\n\nRemove everything, at once."},
+    {"clear", clear, METH_NOARGS, "clear($self)\n--\n\n"},
     {"_stamp", method_stamp, METH_NOARGS, NULL},
     {"locked", (PyCFunction)(void (*)(void))method_block, METH_VARARGS | METH_KEYWORDS,
-     "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block, whose writes appear together."},
+     "locked($self, timeout=None)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -496,15 +496,15 @@ static PyObject *popitem(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 static PyMethodDef map_methods[] = {
-    {"get", (PyCFunction)(void (*)(void))find, METH_FASTCALL, "get($self, key, default=None, /)\n--\n\nThe value of key, or default."},
+    {"get", (PyCFunction)(void (*)(void))find, METH_FASTCALL, "get($self, key, default=None, /)\n--\n\n"},
     {"pop", (PyCFunction)(void (*)(void))take_method, METH_FASTCALL,
-     "pop($self, key, default=..., /)\n--\n\nRemove a key atomically and return its value, or default."},
+     "pop($self, key, default=..., /)\n--\n\n"},
     {"popitem", (PyCFunction)(void (*)(void))popitem, METH_VARARGS | METH_KEYWORDS,
-     "popitem($self, last=True)\n--\n\nRemove the last pair, or the first, atomically, and return it."},
+     "popitem($self, last=True)\n--\n\n"},
     {"setdefault", (PyCFunction)(void (*)(void))setdefault, METH_FASTCALL,
-     "setdefault($self, key, default=None, /)\n--\n\nThe value of key, which is set to default if it is not there."},
+     "setdefault($self, key, default=None, /)\n--\n\n"},
     {"increment", (PyCFunction)(void (*)(void))increment, METH_VARARGS | METH_KEYWORDS,
-     "increment($self, key, n=1)\n--\n\nAdd n to the int at key atomically; returns the new value."},
+     "increment($self, key, n=1)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 

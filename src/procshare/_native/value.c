@@ -126,13 +126,13 @@ static int value_init(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 PyMethodDef value_methods[] = {
-    {"set", set, METH_O, "set($self, value)\n--\n\nReplace the value."},
-    {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\nExclude everyone else for a with block."},
+    {"set", set, METH_O, "set($self, value)\n--\n\n"},
+    {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 
 PyGetSetDef value_getset[] = {
-    {"value", get_value, set_value, "The current value. Read-only: a write would race.", NULL},
+    {"value", get_value, set_value, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -19,6 +19,11 @@ class Backend:
         classes: From a kind (the `kind` of a public class: "counter", "dict", "queue", "lock", ...) to "module:Class",
             loaded on first use; and from "attach", "wrap", "segments", "stats", "prune", "transaction" to
             "module:function", as far as the backend has them.
+
+    >>> from procshare.backends import Backend
+    >>> only_counters = Backend("mine", {"counter": "procshare.backends.stdlib.sharedctypes:StdlibCounter"})
+    >>> SharedCounter(5, backend=only_counters).increment()
+    6
     """
 
     __slots__ = ("classes", "name")
@@ -37,6 +42,9 @@ class Backend:
 
         Raises:
             TypeError: This backend has none.
+
+        >>> Backend("mine", {"counter": "collections:Counter"}).serve("counter")
+        <class 'collections.Counter'>
         """
         if kind not in self.classes:
             raise TypeError(f"backend {self.name!r} serves no {kind!r}; it serves {sorted(self.classes)}")
@@ -117,6 +125,9 @@ def default_backend() -> str:
     its compiled core was installed; else "stdlib". Where no C compiler was found, installing procshare
     still succeeds and leaves the core out, so the default is "stdlib" there. A core that was built but
     fails to import is an error, never a silent change of backend.
+
+    >>> default_backend()
+    'shm'
     """
     return _default().name
 
@@ -129,6 +140,11 @@ def set_default_backend(backend: str | Backend) -> None:
 
     Raises:
         ValueError: No backend is called that.
+
+    >>> set_default_backend("stdlib")
+    >>> default_backend()
+    'stdlib'
+    >>> set_default_backend("shm")
     """
     global _chosen
     _chosen = _named(backend)

@@ -11,7 +11,7 @@ from procshare._array import SharedArray
 from procshare._arrays import to_array, to_dtype
 from procshare._errors import Closed, CorruptSegment, KindMismatch
 from procshare.backends.shm.base import ShmShared
-from procshare.backends.shm.core import native
+from procshare.backends.shm.core import documented, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
+@documented
 class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
     __slots__ = ("_found", "_live")
     _implements: ClassVar[Any] = SharedArray

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from procshare._queue import SharedQueue
 from procshare.backends.shm.base import ShmHandle
-from procshare.backends.shm.core import native
+from procshare.backends.shm.core import documented, native
 
 if TYPE_CHECKING:
     from procshare.backends import Backend
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@documented
 class ShmQueue(native.Queue, ShmHandle, SharedQueue[T]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedQueue

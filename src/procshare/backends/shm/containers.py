@@ -11,7 +11,7 @@ from procshare._list import SharedList
 from procshare._namespace import SharedNamespace, check_name, to_attributes
 from procshare._set import SharedSet
 from procshare.backends.shm.base import ShmShared
-from procshare.backends.shm.core import native
+from procshare.backends.shm.core import documented, native
 from procshare.backends.shm.segment import NUMBERS
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class ShmContainer(ShmShared[T]):
         return new
 
 
+@documented
 class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedDict
@@ -68,6 +69,7 @@ class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
         return new
 
 
+@documented
 class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedNamespace
@@ -105,6 +107,7 @@ class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
         _required(self._take(name, MISSING), name)
 
 
+@documented
 class ShmSet(native.Table, ShmContainer[set[T]], SharedSet[T]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedSet
@@ -141,6 +144,7 @@ class ShmSet(native.Table, ShmContainer[set[T]], SharedSet[T]):
         return self._keys()
 
 
+@documented
 class ShmList(native.Vector, ShmContainer[list[T]], SharedList[T]):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedList

@@ -11,7 +11,7 @@ from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, Sh
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare.backends import implementation
 from procshare.backends.shm.base import ShmHandle
-from procshare.backends.shm.core import native
+from procshare.backends.shm.core import documented, native
 from procshare.backends.shm.segment import attach_as
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ class ShmMutex(ShmHandle):
         return await acquire(self, timeout)
 
 
+@documented
 class ShmLock(native.Lock, ShmMutex, SharedLock):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedLock
 
 
+@documented
 class ShmRLock(native.RLock, ShmMutex, SharedRLock):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedRLock
@@ -53,21 +55,25 @@ class ShmPermits(ShmHandle):
         return await take(self, timeout)
 
 
+@documented
 class ShmSemaphore(native.Semaphore, ShmPermits, SharedSemaphore):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedSemaphore
 
 
+@documented
 class ShmBoundedSemaphore(native.BoundedSemaphore, ShmPermits, SharedBoundedSemaphore):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedBoundedSemaphore
 
 
+@documented
 class ShmRWLock(native.RWLock, ShmHandle, SharedRWLock):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedRWLock
 
 
+@documented
 class ShmEvent(native.Event, ShmHandle, SharedEvent):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedEvent
@@ -78,6 +84,7 @@ class ShmEvent(native.Event, ShmHandle, SharedEvent):
         return await wait(self, timeout)
 
 
+@documented
 class ShmCondition(native.Condition, ShmHandle, SharedCondition):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedCondition
@@ -118,6 +125,7 @@ def _lock_called(lock: str, condition: str) -> ShmLock | ShmRLock:
     raise CorruptSegment(condition, f"what it names as its lock, {lock!r}, is none")
 
 
+@documented
 class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedBarrier
