@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALL ?= yes
 BIN = $(abspath $(VENV))/bin
 
-.PHONY: demo test test-all lint types docs bench sanitize fuzz reliability clean
+.PHONY: demo test test-all integration lint types docs bench sanitize fuzz reliability clean
 
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
@@ -14,6 +14,9 @@ test: install-test          ## the whole test suite
 
 test-all:                   ## the suite on every supported Python that pyenv has
 	for v in 3.11 3.12 3.13; do $(MAKE) test VENV=.venv-$$v PYTHON="$$(.ci/python $$v)" || exit 1; done
+
+integration: install-test,integration ## examples/ under real servers, pools and kernels
+	$(BIN)/pytest tests/integration
 
 lint: install-lint          ## style of the Python code
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ if not native_built():  # what is left are the tests of the standard library's b
     _OF_MOMENTS = "owners reentry threads damage_told fuzz_seeds docstrings"
     _OF_LOCKS = "sync_deaths sync_holders sync_waits"
     _ALL = f"{_OF_THE_CORE} {_OF_CONTAINERS} {_OF_SPACE} {_OF_QUEUES} {_OF_LOCKS} {_OF_MOMENTS}"
-    collect_ignore = [f"test_{topic}.py" for topic in _ALL.split()]
+    collect_ignore = ["integration", *(f"test_{topic}.py" for topic in _ALL.split())]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.

@@ -27,6 +27,17 @@ def test_documented_code_runs(block: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("page", "example"),
+    [("gunicorn", "gunicorn/app.py"), ("gunicorn", "gunicorn/gunicorn.conf.py")],
+)
+def test_a_page_shows_the_example_as_it_is(page: str, example: str) -> None:
+    """What is explained in the docs is what the integration tests run."""
+    shown = BLOCK.findall((ROOT / "docs" / "howto" / f"{page}.md").read_text())
+
+    assert (ROOT / "examples" / example).read_text() in shown
+
+
 def test_readme_has_blocks() -> None:
     """The pattern still finds what it is to check."""
     assert len(BLOCKS) >= 7

@@ -1,4 +1,4 @@
-"""Every file under `examples/`: as a script, and by what its `main()` returns."""
+"""Every example that needs no other package: as a script, and by what its `main()` returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+SCRIPTS = [*sorted(path.stem for path in EXAMPLES.glob("*.py")), "gunicorn/unrelated"]
 DEADLINE = 50
 
 
@@ -45,8 +45,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls an example's `main()` in this process, and returns its result."""
     source = str(Path(procshare.__file__).parent.parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])))
-    monkeypatch.syspath_prepend(str(EXAMPLES))  # pyright: ignore[reportUnknownMemberType]
-    return lambda name: importlib.import_module(name).main()
+
+    def call(name: str) -> Any:
+        path = EXAMPLES / name
+        monkeypatch.syspath_prepend(str(path.parent))  # pyright: ignore[reportUnknownMemberType]
+        return importlib.import_module(path.name).main()
+
+    return call
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -115,9 +120,9 @@ def test_increments(run: Run) -> None:
         assert counts.unlocked < 200_000
 
 
-def test_gunicorn_counter(run: Run) -> None:
+def test_unrelated(run: Run) -> None:
     """Processes that know only a name count together, and the last one out removes the counter."""
-    assert run("gunicorn_counter") == (4_000, True)
+    assert run("gunicorn/unrelated") == (4_000, True)
 
 
 def test_survive_kill(run: Run) -> None:

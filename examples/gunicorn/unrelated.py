@@ -4,8 +4,8 @@ A server such as gunicorn starts its workers itself, so nothing can be passed to
 name: the first to come makes it, the last to leave removes it. Here four interpreters started by `subprocess` stand
 for the workers.
 
-    python gunicorn_counter.py                    starts four workers and prints the total
-    python gunicorn_counter.py NAME REQUESTS      is one worker
+    python unrelated.py                    starts four workers and prints the total
+    python unrelated.py NAME REQUESTS      is one worker
 """
 
 from __future__ import annotations
