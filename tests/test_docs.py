@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs, as a program of its own, and prints nothing to stderr."""
+"""Every Python block of the README and the docs runs, as a program or test of its own, and prints nothing to stderr."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ BLOCKS = [
     for number, block in enumerate(BLOCK.findall(page.read_text()), 1)
 ]
 
+PLUGIN = ["-p", "no:cacheprovider", "-p", "procshare.testing.plugin", "-o", "procshare_leaks=error"]
+AS_TEST = ["-m", "pytest", "-q", *PLUGIN]
+
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_documented_code_runs(block: str, tmp_path: Path) -> None:
     """What the documentation shows works as it stands."""
     program = tmp_path / "block.py"
     program.write_text(block)
-    done = subprocess.run([sys.executable, "-W", "error", program], capture_output=True, text=True, timeout=60)
+    is_test = "\ndef test_" in block and "__main__" not in block
+    command: list[str | Path] = [sys.executable, "-W", "error", *(AS_TEST if is_test else []), program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -361,3 +361,14 @@ PyObject *segment_inspect(const char *name) {
     close(fd);
     return out;
 }
+
+/* What identifies the resource tracker that answers for a segment; 0: none does. */
+PyObject *segment_tracker(const char *name) {
+    struct stat st;
+    header_t h;
+    int fd = open_checked(name, &st, open_sparing);
+    if (fd < 0) return NULL;
+    int seen = read_header(fd, name, &st, &h);
+    close(fd);
+    return seen < 0 ? NULL : PyLong_FromUnsignedLongLong(atomic_load(&h.tracker));
+}

@@ -121,6 +121,22 @@ static PyObject *inspect(PyObject *module, PyObject *name) {
     return text == NULL ? NULL : segment_inspect(text);
 }
 
+static PyObject *tracker_of(PyObject *module, PyObject *name) {
+    (void)module;
+    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    return text == NULL ? NULL : segment_tracker(text);
+}
+
+static PyObject *held(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return audit_holds();
+}
+
+static PyObject *objects(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return audit_objects();
+}
+
 /* leave_all(): this process is about to exit. What it owns goes; of the rest it is perhaps the last one out. */
 static PyObject *leave_all(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
@@ -147,7 +163,9 @@ static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
     {"reap", reap, METH_O, NULL},                 {"inspect", inspect, METH_O, NULL},
     {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
-    {"document", document, METH_VARARGS, NULL},   {NULL, NULL, 0, NULL},
+    {"document", document, METH_VARARGS, NULL},   {"tracker_of", tracker_of, METH_O, NULL},
+    {"holds", held, METH_NOARGS, NULL},           {"objects", objects, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {

@@ -158,6 +158,10 @@ static inline void cpu_relax(void) {
 static inline bool is_container(uint32_t kind) { return kind >= KIND_DICT && kind <= KIND_NAMESPACE; }
 static inline bool keeps_others(uint32_t kind) { return is_container(kind) || kind == KIND_QUEUE; }
 
+/* audit.c */
+PyObject *audit_holds(void);
+PyObject *audit_objects(void);
+
 /* segment.c, attach.c, window.c */
 #define ALL_OF_IT UINT64_MAX /* of a payload: there is memory behind it from the start */
 seg_t *segment_new(uint32_t slots);
@@ -193,6 +197,7 @@ seg_t *segment_peek(const char *name);
 int segment_reap(const char *name, bool in_flight);
 int segment_start_process(void);
 PyObject *segment_inspect(const char *name);
+PyObject *segment_tracker(const char *name);
 slot_t *segment_slot(seg_t *seg, uint32_t index);
 void segment_remap_child(void);
 int segment_open(const char *name);

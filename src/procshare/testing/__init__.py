@@ -16,8 +16,11 @@ Each of these programs prints a table of what was survived, in Markdown, and end
 A process that is started with PROCSHARE_FAULT=<point> in its environment loads the core's test build and kills itself
 at that point; PROCSHARE_FAULT=<point>:<n> at its n-th visit. With PROCSHARE_FAULT=- it loads the test build and
 lives, until `arm()` names a point. Without the variable the core has no fault points at all.
+
+`procshare.testing.plugin` has fixtures for pytest.
 """
 
+from procshare.testing._workers import StartWorker, Worker, WorkerDied
 from procshare.testing.faults import arm, fault_points, visits
 
-__all__ = ["arm", "fault_points", "visits"]
+__all__ = ["StartWorker", "Worker", "WorkerDied", "arm", "fault_points", "visits"]

@@ -1,16 +1,16 @@
-"""Processes that are meant to die: started by any start method, talked to with a deadline, always reaped."""
+"""Processes that are meant to die: started by any start method, talked to with a deadline, always reaped.
+
+multiprocessing is imported with the first of them: the pytest plugin looks at `entries()` and needs no more.
+"""
 
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import pickle
 import signal
 import time
 from contextlib import suppress
-from multiprocessing.connection import wait
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class Child:
     """
 
     def __init__(self, method: str, target: Callable[..., None], *args: Any, daemon: bool = True) -> None:
+        import multiprocessing
+
         context: Any = multiprocessing.get_context(method)
         self._connection, theirs = context.Pipe()
         message = pickled((target, args))
@@ -97,6 +99,8 @@ class Child:
             Ended: It ended first.
             Hung: None came in time.
         """
+        from multiprocessing.connection import wait
+
         ready = wait([self._connection, self.process.sentinel], timeout)
         if not ready:
             raise Hung(f"process {self.pid} said nothing for {timeout:g} s")
@@ -144,6 +148,8 @@ class Child:
 
 def pickled(message: object) -> bytes:
     """As `multiprocessing` pickles what it sends."""
+    from multiprocessing.reduction import ForkingPickler
+
     buffer = io.BytesIO()
     ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
     return buffer.getvalue()
