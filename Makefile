@@ -9,8 +9,8 @@ BIN = $(abspath $(VENV))/bin
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
 
-test: install-test          ## the whole test suite
-	$(BIN)/pytest
+test: install-test          ## the whole test suite, on all processors where root may mount a /dev/shm for each
+	$(BIN)/pytest -n auto
 
 test-all:                   ## the suite on every supported Python that pyenv has
 	for v in 3.11 3.12 3.13; do $(MAKE) test VENV=.venv-$$v PYTHON="$$(.ci/python $$v)" || exit 1; done

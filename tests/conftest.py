@@ -1,14 +1,16 @@
-"""Every test leaves /dev/shm as it found it."""
+"""Every test leaves /dev/shm as it found it; tests that run side by side have one each."""
 
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from procshare.backends import native_built
+from procshare.testing._room import NotAllowed, private_shm
 from scripts import entries, left_since
 
 if TYPE_CHECKING:
@@ -32,6 +34,27 @@ if not native_built():  # what is left are the tests of the standard library's b
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: a worker for each processor where each can have a /dev/shm of its own, else none."""
+    if os.geteuid() != 0:
+        return 0  # in a user namespace, the tests of other users' files would be about nobody
+    child = os.fork()
+    if child == 0:
+        try:
+            private_shm()
+        except NotAllowed:
+            os._exit(1)
+        os._exit(0)
+    return (os.cpu_count() or 1) if os.waitpid(child, 0)[1] == 0 else 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In one of several workers: mount a /dev/shm that the others do not see, for tests count what is in it."""
+    if hasattr(config, "workerinput"):
+        private_shm("size=50%")
 
 
 @pytest.fixture(autouse=True)

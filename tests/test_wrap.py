@@ -238,7 +238,9 @@ def test_a_shared_memory_must_be_described_and_large_enough(segment: SharedMemor
         adopt(multiprocessing.Value("i", 0), dtype="i", shape=1)
 
 
-@pytest.mark.parametrize("obj", [5, "x", [1], np.zeros(3), (ctypes.c_int * 3)(), ctypes.c_int(3)], ids=repr)
+@pytest.mark.parametrize(
+    "obj", [5, "x", [1], np.zeros(3), (ctypes.c_int * 3)(), ctypes.c_int(3)], ids=lambda obj: type(obj).__name__
+)
 def test_what_is_not_shared_cannot_be_wrapped(obj: Any) -> None:
     """A private ctypes array is not shared either: TypeError, not a handle that shares nothing."""
     with pytest.raises(TypeError):

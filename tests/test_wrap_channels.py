@@ -236,7 +236,11 @@ def test_those_of_the_fork_context_are_refused_elsewhere(name: str, args: tuple[
     assert call("fork", repr, shared).startswith("<Shared")
 
 
-@pytest.mark.parametrize("wrong", [threading.Lock(), threading.Event(), threading.Barrier(1), Empty(), 5], ids=repr)
+@pytest.mark.parametrize(
+    "wrong",
+    [threading.Lock(), threading.Event(), threading.Barrier(1), Empty(), 5],
+    ids=lambda wrong: type(wrong).__name__,
+)
 def test_what_is_not_shared_cannot_be_wrapped(wrong: Any) -> None:
     """What threads have is private to the process."""
     with pytest.raises(TypeError, match="adopts"):

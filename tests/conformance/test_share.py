@@ -73,7 +73,7 @@ BUILTINS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("obj", "interface"), BUILTINS, ids=repr)
+@pytest.mark.parametrize(("obj", "interface"), BUILTINS, ids=lambda one: getattr(one, "__name__", type(one).__name__))
 def test_a_builtin_container_becomes_a_shared_one(backend: str, obj: Any, interface: Any) -> None:
     """A copy of it, one level deep: what it holds comes back as fresh objects."""
     with share(obj, backend=backend) as shared:
