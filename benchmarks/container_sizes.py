@@ -10,15 +10,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from containers import equal_keys, random_keys
-from measure import Row, compare, each
-from peers import peers
+from measure import Row, compare
 
 from procshare import SharedDict, SharedList
+from procshare.bench.measure import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from peers import Peer
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 LOADED = 100_000
@@ -43,28 +42,15 @@ def _load(make: Callable[[], Any], keys: Sequence[Any]) -> Callable[[], float]:
     return run
 
 
-def _load_peer(name: str, keys: Sequence[str]) -> Callable[[], float]:
-    """The same with another library, each time in a new store."""
-
-    def run() -> float:
-        with peers(name) as found:
-            peer: Peer = found[name]
-            return peer.each(peer.put, keys, 1)()
-
-    return run
-
-
 def _loading() -> list[Row]:
     keys = random_keys(LOADED)
-    with multiprocessing.Manager() as manager, peers() as found:
-        others = {name: _load_peer(name, keys) for name in found}
+    with multiprocessing.Manager() as manager:
         return [
             compare(
                 f"load {LOADED:,} keys one at a time, for each",
                 _load(SharedDict[str, int], keys),
                 _load(manager.dict, keys[:MANAGED]),
                 _load(dict, keys),
-                peers=others,
                 rounds=5,
                 target="<= 3x floor",
             ),

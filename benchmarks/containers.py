@@ -15,17 +15,16 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from measure import compare, each, loop, timed
-from peers import peers
+from measure import compare
 from writer import writing
 
 from procshare import SharedDict, SharedList, SharedNamespace, SharedSet, transaction
+from procshare.bench.measure import each, loop, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from measure import Row
-    from peers import Peer
 
     Seconds = Callable[[], float]
 
@@ -56,16 +55,14 @@ def equal_keys(keys: list[str]) -> list[str]:
 class Setting:
     """One dict of each kind with the same keys and values."""
 
-    def __init__(self, manager: Any, others: dict[str, Peer], value: object) -> None:
+    def __init__(self, manager: Any, value: object) -> None:
         self.keys = random_keys(SIZE)
-        self.value, self.others = value, others
+        self.value = value
         self.plain = dict.fromkeys(self.keys, value)
         random.Random(1).shuffle(self.keys)
         self.equal = equal_keys(self.keys)
         self.shared = SharedDict(self.plain)
         self.managed: Any = manager.dict(self.plain)
-        for peer in others.values():
-            peer.each(peer.put, self.keys, 1, value)()
 
     def ours(self, body: str, keys: list[str] | None = None, **names: object) -> Seconds:
         """Seconds for one key."""
@@ -79,14 +76,6 @@ class Setting:
         """The plain dict's."""
         return each(body, keys or self.keys, PASSES, d=self.plain, v=self.value, **names)
 
-    def gets(self) -> dict[str, Seconds]:
-        """What reading takes the others."""
-        return {name: peer.each(peer.get, self.keys, PASSES // 5) for name, peer in self.others.items()}
-
-    def puts(self) -> dict[str, Seconds]:
-        """What writing takes the others."""
-        return {name: peer.each(peer.put, self.keys, 2, self.value) for name, peer in self.others.items()}
-
     def compare(self, what: str, body: str, target: str = "", keys: list[str] | None = None, **more: Any) -> Row:
         """The same statement for all."""
         return compare(what, self.ours(body, keys), self.theirs(body), self.floor(body, keys), target=target, **more)
@@ -96,9 +85,9 @@ def _items(s: Setting) -> list[Row]:
     lock, their_lock = threading.Lock(), multiprocessing.Lock()
     locked = "with lock: d[k] = d[k] + 1"
     return [
-        s.compare("d[k] of an int, same key objects", "d[k]", ">= 400x, <= 3.5x floor", peers=s.gets()),
+        s.compare("d[k] of an int, same key objects", "d[k]", ">= 400x, <= 3.5x floor"),
         s.compare("d[k] of an int, equal keys", "d[k]", ">= 400x, <= 3.5x floor", s.equal),
-        s.compare("d[k] = int, same key objects", "d[k] = v", ">= 300x, <= 5x floor", peers=s.puts()),
+        s.compare("d[k] = int, same key objects", "d[k] = v", ">= 300x, <= 5x floor"),
         s.compare("d[k] = int, equal keys", "d[k] = v", ">= 300x, <= 5x floor", s.equal),
         s.compare("d.get(k)", "d.get(k)"),
         s.compare("k in d", "k in d"),
@@ -123,8 +112,8 @@ def _whole(what: str, body: str, s: Setting, **names: object) -> Row:
 
 def _values(s: Setting, what: str) -> list[Row]:
     return [
-        s.compare(f"d[k] of {what}", "d[k]", peers=s.gets()),
-        s.compare(f"d[k] = {what}", "d[k] = v", peers=s.puts()),
+        s.compare(f"d[k] of {what}", "d[k]"),
+        s.compare(f"d[k] = {what}", "d[k] = v"),
     ]
 
 
@@ -142,10 +131,6 @@ def _transactions(s: Setting, other: SharedDict[str, object], their_other: Any) 
             loop(block, 2_000, d=s.shared, **names),
             loop(TEN, 20, d=s.managed, lock=their_lock, **names),
             loop(TEN, 2_000, d=s.plain, lock=lock, **names),
-            peers={
-                name: loop(peer.ten, 200, d=peer.store, ks=peer.keys(ten), v=peer.value(s.value))
-                for name, peer in s.others.items()
-            },
             target="<= 15 µs",
         ),
         compare(
@@ -158,15 +143,10 @@ def _transactions(s: Setting, other: SharedDict[str, object], their_other: Any) 
 
 
 def _beside_a_writer(s: Setting) -> list[Row]:
-    """The same reads while another process writes the same keys flat out; lmdb cannot be opened in a forked one."""
-    fast = {name: peer for name, peer in s.others.items() if not peer.encoded}
+    """The same reads while another process writes the same keys flat out."""
     with ExitStack() as stack:
         ours = stack.enter_context(writing(s.ours("d[k] = v")))
         theirs = stack.enter_context(writing(each("d[k] = v", s.keys[:20], 1, d=s.managed, v=s.value)))
-        others = {
-            name: stack.enter_context(writing(peer.each(peer.put, s.keys, 1))).beside(peer.each(peer.get, s.keys, 10))
-            for name, peer in fast.items()
-        }
         read, busy, managed = s.ours("d[k]"), ours.beside(s.ours("d[k]")), theirs.beside(s.theirs("d[k]"))
         return [
             compare(
@@ -174,7 +154,6 @@ def _beside_a_writer(s: Setting) -> list[Row]:
                 busy,
                 managed,
                 s.floor("d[k]"),
-                peers=others,
                 target=">= 200x, <= 7x floor",
             ),
             compare("the same; the floor is d[k] with none writing", busy, None, read, target="<= 2x floor"),
@@ -252,10 +231,10 @@ def rows() -> list[Row]:
     """Dicts of ints, of strings, of tuples; transactions; beside a writer; lists; sets and namespaces."""
     with ExitStack() as stack:
         manager = stack.enter_context(multiprocessing.Manager())
-        ints = Setting(manager, stack.enter_context(peers()), 1)
+        ints = Setting(manager, 1)
         other = stack.enter_context(SharedDict[str, object]())
         found = [*_items(ints), *_transactions(ints, other, manager.dict()), *_beside_a_writer(ints)]
-        strings = Setting(manager, stack.enter_context(peers()), "a string")
-        tuples = Setting(manager, {}, (1, 2.5, "x"))
+        strings = Setting(manager, "a string")
+        tuples = Setting(manager, (1, 2.5, "x"))
         found += [*_values(strings, "a str"), *_values(tuples, "a tuple, which is pickled")]
         return [*found, *_lists(manager), *_others(manager, ints.keys)]

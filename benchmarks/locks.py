@@ -11,8 +11,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from measure import compare, loop, timed
-from together import must_be, together
+from measure import compare
 
 from procshare import (
     SharedBarrier,
@@ -23,6 +22,8 @@ from procshare import (
     SharedRWLock,
     SharedSemaphore,
 )
+from procshare.bench.measure import loop
+from procshare.bench.processes import must_be, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,6 @@ def _alone() -> list[Row]:
     return [
         each("with SharedRLock()", block, SharedRLock(), theirs, threading.RLock(), ">= 2x"),
         each("with SharedLock()", block, SharedLock(), context.Lock(), threading.Lock()),
-        each("lock: acquire(), release()", pair, SharedLock(), context.Lock(), threading.Lock()),
         each("semaphore: acquire(), release()", pair, SharedSemaphore(), context.Semaphore(), threading.Semaphore()),
         each("event: is_set()", "x.is_set()", SharedEvent(), context.Event(), threading.Event()),
         each("event: set(), clear()", "x.set()\nx.clear()", SharedEvent(), context.Event(), threading.Event()),
@@ -57,13 +57,6 @@ def _alone() -> list[Row]:
             loop("with x.reading(): pass", TURNS, x=rwlock),
             loop(block, TURNS, x=theirs),
             rounds=ROUNDS,
-        ),
-        compare(
-            "make and close a lock",
-            timed(lambda: SharedLock().close(), 2_000),
-            timed(context.Lock, 500),
-            rounds=ROUNDS,
-            target=">= 10x",
         ),
     ]
 
@@ -100,24 +93,6 @@ def _handover(make: Callable[[], Any], count: int) -> Callable[[], float]:
         work = [partial(side, locks, turns, meet, count) for side in (_leader, _follower)]
         seconds, _ = together(*work)
         must_be("turns taken", turns.value, 2 * count)
-        return seconds / (2 * count)
-
-    return run
-
-
-def _add(lock: Any, total: Any, count: int) -> None:
-    for _ in range(count):
-        with lock:
-            total.value += 1
-
-
-def _contended(make: Callable[[], Any], count: int) -> Callable[[], float]:
-    """Seconds for one addition under a lock that two processes want all the time."""
-
-    def run() -> float:
-        lock, total = make(), context.RawValue("q")
-        seconds, _ = together(*[partial(_add, lock, total, count)] * 2)
-        must_be("the sum", total.value, 2 * count)
         return seconds / (2 * count)
 
     return run
@@ -174,7 +149,6 @@ def _between() -> list[Row]:
 
     return [
         each("lock: handed over between two", _handover, SharedLock, context.Lock, 2_000, 1_000),
-        each("with lock, two contending", _contended, SharedLock, context.Lock, 50_000, 20_000),
         each("condition: notify() to wait()'s return", _notify, SharedCondition, context.Condition, 1_500, 500),
         each("barrier: a round of two", _rounds, SharedBarrier, context.Barrier, 1_500, 300),
     ]

@@ -1,27 +1,23 @@
-"""Timing things beside each other: each round runs all of them once, so that the machine's moods hit all alike.
-
-A figure is a median over the rounds. A ratio is the median of the rounds' own ratios.
-"""
+"""Rows of the detailed benchmarks: ours beside the standard library's, and beside the same without sharing."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from procshare.bench.measure import OURS, figures, in_turn
 
-ROUNDS = 15
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS = 9
+QUICK_ROUNDS = 3
+_limit = ROUNDS * 10
 
 
 @dataclass
 class Row:
-    """One line of a benchmark: ours, the standard library's, what the same costs without sharing (the floor), others'.
-
-    All in seconds, unless *unit* says otherwise.
-    """
+    """One line of a benchmark, in seconds, unless *unit* says otherwise."""
 
     what: str
     ours: float
@@ -32,10 +28,14 @@ class Row:
     over_floor: float | None
     """How many times the cost of the floor."""
     target: str = ""
-    peers: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
-    """Other libraries: what the same takes there, and how many times as fast we are."""
     unit: str = "s"
     """Else "B" for bytes, "x" for how many times as much, or "%" for parts of a core."""
+
+
+def be_quick() -> None:
+    """From now on compare in few rounds: to see that all works."""
+    global _limit
+    _limit = QUICK_ROUNDS
 
 
 def compare(
@@ -44,55 +44,21 @@ def compare(
     stdlib: Callable[[], float] | None = None,
     floor: Callable[[], float] | None = None,
     *,
-    peers: Mapping[str, Callable[[], float]] | None = None,
     rounds: int = ROUNDS,
     target: str = "",
 ) -> Row:
     """Run them in turn; each returns seconds for one operation."""
-    sides = {"ours": ours, "stdlib": stdlib, "floor": floor, **(peers or {})}
+    sides = {OURS: ours, "stdlib": stdlib, "floor": floor}
     actions = {side: action for side, action in sides.items() if action}
-    seen = [{side: action() for side, action in actions.items()} for _ in range(rounds + 1)]
-    del seen[0]  # a warm-up
-    median = {side: statistics.median(each[side] for each in seen) for side in actions}
-    faster = {side: statistics.median(each[side] / each["ours"] for each in seen) for side in actions}
+    in_turn(actions, 1)  # a warm-up
+    found = {figure.way: figure for figure in figures(in_turn(actions, min(rounds, _limit)))}
+    theirs, least = found.get("stdlib"), found.get("floor")
     return Row(
         what,
-        median["ours"],
-        median.get("stdlib"),
-        median.get("floor"),
-        faster.get("stdlib"),
-        statistics.median(each["ours"] / each["floor"] for each in seen) if floor else None,
+        found[OURS].median,
+        theirs.median if theirs else None,
+        least.median if least else None,
+        theirs.ratio if theirs else None,
+        1 / least.ratio if least else None,
         target,
-        {peer: (median[peer], faster[peer]) for peer in peers or {}},
     )
-
-
-def loop(body: str, repeats: int, **names: object) -> Callable[[], float]:
-    """A function that runs *body* in a `for` loop with *names* as its locals; seconds for one turn, loop included."""
-    arguments = ", ".join(names)
-    source = f"def run({arguments}, _clock, _turns):\n    start = _clock()\n    for _ in _turns:\n"
-    source += "".join(f"        {line}\n" for line in body.splitlines())
-    source += "    return _clock() - start\n"
-    space: dict[str, Callable[..., float]] = {}
-    exec(compile(source, "<benchmark>", "exec"), space)  # a call for each turn would cost more than what is measured
-    turns = range(repeats)
-    return lambda: space["run"](*names.values(), time.perf_counter, turns) / repeats
-
-
-def each(body: str, keys: Sequence[object], passes: int, **names: object) -> Callable[[], float]:
-    """The same for `for k in keys: <body>`, so many times over; seconds for one key."""
-    inner = "".join(f"\n    {line}" for line in body.splitlines())
-    run = loop(f"for k in keys:{inner}", passes, keys=keys, **names)
-    return lambda: run() / len(keys)
-
-
-def timed(action: Callable[[], object], repeats: int = 1) -> Callable[[], float]:
-    """A function that calls *action* so often; seconds for one call."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        for _ in range(repeats):
-            action()
-        return (time.perf_counter() - start) / repeats
-
-    return run

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING
 
-from measure import compare, loop, timed
+from measure import compare
 
 from procshare import SharedCounter, SharedValue
+from procshare.bench.measure import loop, timed
 
 if TYPE_CHECKING:
     from measure import Row

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from procshare.bench.measure import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -44,6 +47,14 @@ class Writer:
                     return seconds
 
         return run
+
+    def beside_way(self, way: Way) -> Way:
+        """The same, for one way among several."""
+
+        def run(turns: int) -> float:
+            return self.beside(partial(way.run, turns))()
+
+        return Way(run, way.per, way.most)
 
     def _tell(self, go: bool) -> int:
         """Say it, wait until it is so, and return how often it has written meanwhile."""

@@ -73,7 +73,8 @@ def allowed(name: str) -> set[str]:
         native = {"native"} if name == "procshare.backends.shm.core" else set[str]()
         return {here, "common", "registry", "interfaces", *native}  # it implements the interfaces; they do not know it
     return {
-        "cli": {"cli", "public"},
+        "cli": {"cli", "public", "bench"},
+        "bench": {"bench", "public"},
         "testing": {"testing", "public", "backend shm", "native"},  # fault points are the native core's
         "public": {"interfaces", "registry"},
         "interfaces": {"interfaces", "registry"},
