@@ -1,4 +1,4 @@
-"""`procshare demo`, `ls` and `prune`, run as a user runs them: in a process of their own."""
+"""`procshare demo`, run as a user runs it: in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-import procshare
-from demo_support import DEADLINE, SMALL, command, environment, nothing_left_behind, outcome, patched_demo, python
+from demo_support import DEADLINE, SMALL, command, environment, nothing_left_behind, outcome, patched_demo
 from procshare.backends import native_built
-from procshare.cli import commands
 from procshare.cli.demo_counting import Counting, Tally
 from procshare.cli.demo_words import SAMPLE_FILES, Sample, Words
+from procshare.cli.paper import PlainPaper
 from procshare.cli.report import DemoPage
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(60)
 
 START_METHODS = ["fork", "spawn", "forkserver"]
-needs_shm = pytest.mark.skipif(not native_built(), reason="only the shm backend has segments to list")
 
 
 @pytest.fixture(autouse=True)
@@ -114,21 +111,21 @@ def test_page_for_people_has_all_parts() -> None:
 def test_page_is_honest_when_nothing_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """A race that happened to lose nothing is reported as luck, not as a loss."""
     lucky = Tally("mp.Value, no lock", 100, 100, 0.1)
-    DemoPage().counting(Counting(25, Tally("a plain global", 100, 0, 0.1), lucky, lucky, lucky))
+    DemoPage(PlainPaper()).counting(Counting(25, Tally("a plain global", 100, 0, 0.1), lucky, lucky, lucky))
     assert "none lost this time" in capsys.readouterr().out
 
 
 def test_page_is_honest_when_the_counter_is_slower(capsys: pytest.CaptureFixture[str]) -> None:
     """Where `mp.Value` is faster, as on the stdlib backend, the page says so."""
     locked, shared = Tally("mp.Value, get_lock()", 100, 100, 0.1), Tally("SharedCounter", 100, 100, 0.5)
-    DemoPage().counting(Counting(25, Tally("a plain global", 100, 0, 0.1), locked, locked, shared))
+    DemoPage(PlainPaper()).counting(Counting(25, Tally("a plain global", 100, 0, 0.1), locked, locked, shared))
     assert "5.0 times as slow" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("manager", "said"), [(2.0, "20.0 times as fast"), (0.05, "2.0 times as slow")])
 def test_page_is_honest_about_the_manager(manager: float, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Where a manager's dict is faster, the page says so; where it is not, by how much."""
-    DemoPage().words(Words(1, 3, 2, (("a", 2), ("b", 1)), 0.1, 0.1, True, Sample(1, 0.1, manager, True)), 4)
+    DemoPage(PlainPaper()).words(Words(1, 3, 2, (("a", 2), ("b", 1)), 0.1, 0.1, True, Sample(1, 0.1, manager, True)), 4)
     shown = capsys.readouterr().out
     assert said in shown
     assert "a 2, b 1" in shown
@@ -137,7 +134,7 @@ def test_page_is_honest_about_the_manager(manager: float, said: str, capsys: pyt
 def test_page_shows_how_many_were_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """A race that lost increments is reported with their number and share."""
     exact = Tally("SharedCounter", 100, 100, 0.1)
-    DemoPage().counting(
+    DemoPage(PlainPaper()).counting(
         Counting(25, Tally("a plain global", 100, 0, 0.1), Tally("no lock", 100, 58, 0.1), exact, exact)
     )
     assert "42 (42%)" in capsys.readouterr().out
@@ -268,59 +265,3 @@ if __name__ == "__main__":
     for worker in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
-
-
-@pytest.mark.parametrize("missing", ["click", "rich"])
-def test_missing_extra_is_named(missing: str) -> None:
-    """Without click or rich the command says in one line what to install, and exits 2."""
-    ran = python("-c", f"import sys; sys.modules[{missing!r}] = None; from procshare.cli import main; main(['demo'])")
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == f"procshare: {missing} is not installed: pip install 'procshare[cli]'\n"
-
-
-@needs_shm
-def test_ls_lists_a_named_counter() -> None:
-    """`ls` shows a living counter with its kind and this process, as a table and as JSON, and not once it is gone."""
-    name = f"test-ls-{os.getpid()}"
-    with procshare.SharedCounter(name=name):
-        [found] = [info for info in outcome(command("ls", "--json")) if info["name"] == name]
-        assert found["kind"] == "counter"
-        assert os.getpid() in found["attached"]
-        table = command("ls")
-        assert (table.returncode, table.stderr) == (0, "")
-        assert name in table.stdout.replace("\n", "")
-    assert name not in command("ls").stdout
-
-
-@needs_shm
-def test_prune_dry_run_spares_the_living() -> None:
-    """What a living process has open is not among what `prune` would remove."""
-    name = f"test-prune-{os.getpid()}"
-    with procshare.SharedCounter(name=name):
-        ran = command("prune", "--dry-run", "--json")
-        assert (ran.returncode, ran.stderr) == (0, "")
-        assert name not in [info["name"] for info in outcome(ran)]
-
-
-def test_prune_tells_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`prune` removes unless told otherwise, and lists it; what it removes is `procshare.prune()`'s own test."""
-    asked: list[bool] = []
-
-    def removing(dry_run: bool) -> list[procshare.SegmentInfo]:
-        asked.append(dry_run)
-        return [
-            procshare.SegmentInfo("old", "/procshare-old", "counter", 8192, None, (), None, False, "", 0, None, None)
-        ]
-
-    monkeypatch.setattr(procshare, "prune", removing)
-    ran = CliRunner().invoke(commands.procshare, ["prune"])
-    assert (ran.exit_code, asked) == (0, [False])
-    assert "old" in ran.output
-
-
-def test_ls_says_why_there_are_no_segments_without_the_core() -> None:
-    """Where the shm backend cannot be loaded, `ls` says so in one line and exits 1."""
-    script = "import sys; sys.modules['procshare.backends.shm.segment'] = None\n"
-    ran = python("-c", script + "from procshare.cli import main; main(['ls'])")
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert "only the shm backend has segments" in ran.stderr

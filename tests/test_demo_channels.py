@@ -8,6 +8,7 @@ import pytest
 
 from demo_support import nothing_left_behind, outcome, patched_demo
 from procshare.cli.demo_channels import Channels, Stream
+from procshare.cli.paper import PlainPaper
 from procshare.cli.report import DemoPage
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_page_is_honest_about_channels(
 ) -> None:
     """What was lost, did not come back or came back wrong is said, and is not ok."""
     outcome = channels(**changes)
-    DemoPage().channels(outcome)
+    DemoPage(PlainPaper()).channels(outcome)
     assert outcome.ok is ok
     assert said in " ".join(capsys.readouterr().out.split())
 

@@ -132,7 +132,8 @@ def test_importing_loads_no_backend_and_nothing_heavy() -> None:
         "pickle",
         "inspect",
         "asyncio",
-        "click",
+        "typer",
+        "rich",
     }
     loaded = light("import sys, procshare; print(*sys.modules)").split()
 

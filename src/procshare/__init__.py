@@ -25,7 +25,7 @@ from procshare._pipe import PipeEnd, SharedPipe
 from procshare._queue import SharedQueue, ShutDown
 from procshare._segments import SegmentInfo, SegmentStats, prune, segments, stats
 from procshare._set import SharedSet
-from procshare._share import attach, share, wrap
+from procshare._share import attach, share, unlink, wrap
 from procshare._shared import Cell, Handle, Shared
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare._transaction import transaction
@@ -79,5 +79,6 @@ __all__ = [
     "share",
     "stats",
     "transaction",
+    "unlink",
     "wrap",
 ]

@@ -1,4 +1,4 @@
-"""`share()`, `wrap()` and `attach()`: the right class for an object that exists already."""
+"""`share()`, `wrap()` and `attach()`: the right class for an object that exists already; and `unlink()`, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from procshare.backends import serve
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from multiprocessing import synchronize
     from multiprocessing.managers import DictProxy, ListProxy, Namespace, ValueProxy
     from multiprocessing.queues import Queue
@@ -181,3 +181,23 @@ def attach(name: str) -> Handle:
     """
     handle: Handle = serve("attach")(name)
     return handle
+
+
+def unlink(name: str) -> None:
+    """Destroy the object called *name* for everyone, whatever its kind; processes that are attached keep their mapping.
+
+    As `attach(name).unlink()`, but also for what cannot be attached: a damaged segment, one of another layout version.
+    It does not ask whether anybody is attached: `segments()` tells.
+
+    Raises:
+        NotFound: Nothing has this name.
+        NotOwned: It is another user's; it was not touched.
+        CorruptSegment, VersionMismatch: It is a small object in a segment that it shares with others, which is damaged:
+            give the segment's own name, what comes before the "#".
+
+    >>> from procshare import SharedCounter
+    >>> SharedCounter.open("left-behind", persist=True).close()
+    >>> unlink("left-behind")
+    """
+    remove: Callable[[str], None] = serve("unlink", "shm")
+    remove(name)

@@ -17,7 +17,7 @@ class Backend:
     Args:
         name: What `backend=` calls it.
         classes: From a kind (the `kind` of a public class: "counter", "dict", "queue", "lock", ...) to "module:Class",
-            loaded on first use; and from "attach", "wrap", "segments", "stats", "prune", "transaction" to
+            loaded on first use; and from "attach", "unlink", "wrap", "segments", "stats", "prune", "transaction" to
             "module:function", as far as the backend has them.
 
     >>> from procshare.backends import Backend
@@ -74,6 +74,7 @@ _BACKENDS = {
             "rwlock": "procshare.backends.shm.sync:ShmRWLock",
             "transaction": "procshare.backends.shm.containers:transaction",
             "attach": "procshare.backends.shm.segment:attach",
+            "unlink": "procshare.backends.shm.removal:unlink",
             "segments": "procshare.backends.shm.segment:segments",
             "stats": "procshare.backends.shm.segment:stats",
             "prune": "procshare.backends.shm.segment:prune",
