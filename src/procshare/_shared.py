@@ -59,6 +59,13 @@ class Handle(ABC):
     "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier" or "rwlock"."""
     _implements: ClassVar[Any] = None  # in a backend's class: the public class that users know it by
 
+    __orig_bases__: ClassVar[tuple[Any, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__orig_bases__" not in cls.__dict__:  # then dill would take those of a generic base for this class's own
+            cls.__orig_bases__ = cls.__bases__
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         made = implementation(cls, kwargs.get("backend"))
         if made is cls:

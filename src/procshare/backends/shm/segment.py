@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 NUMBERS = {kind: number for number, kind in KINDS.items()}
+_COPY = "multiprocess.util"  # of the package multiprocess, which is multiprocessing with another pickler
 
 
 # ---- names ----
@@ -91,18 +92,30 @@ def _leave_at_exit() -> None:
     # child, hence the second registration.
     from multiprocessing import util
 
-    util.Finalize(None, _leave, exitpriority=-100)
-    util.register_after_fork(native, _leave_at_exit_after_fork)
+    for each in (util, sys.modules.get(_COPY)):
+        if each is not None:
+            each.Finalize(None, _leave, (each,), exitpriority=-100)
+            each.register_after_fork(native, _leave_at_exit_after_fork)
 
 
-def _leave() -> None:
-    from multiprocessing import parent_process
-
+def _leave(util: Any) -> None:
+    if not _is_last(util):
+        return
     tracker = _tracker()
     native.leave_all()
     # Daemons and workers of pools were ended by SIGTERM by now. What they owned would make the tracker print a warning.
-    if parent_process() is None and getattr(tracker, "_resource_tracker")._fd is not None:
+    if not _is_child_of(util) and getattr(tracker, "_resource_tracker")._fd is not None:
         sweep(dry_run=False, forgotten=FORGOTTEN)
+
+
+def _is_last(util: Any) -> bool:
+    # In a child only the package that started it ends it. Else each joins its own children, and the last one counts.
+    other: Any = sys.modules.get(_COPY if util.__name__ != _COPY else "multiprocessing.util")
+    return _is_child_of(util) or other is None or bool(other.is_exiting())
+
+
+def _is_child_of(util: Any) -> bool:
+    return sys.modules[f"{util.__package__}.process"].parent_process() is not None
 
 
 def _leave_at_exit_after_fork(_module: object) -> None:
