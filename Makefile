@@ -21,8 +21,9 @@ integration: install-test,integration ## examples/ under real servers, pools and
 lint: install-lint          ## style of the Python code
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: install-test         ## both type checkers, and how much of the public interface is typed
-	export PATH="$(BIN):$$PATH"; mypy && basedpyright && cd / && basedpyright --verifytypes procshare --ignoreexternal
+STUBTEST = stubtest procshare._native procshare._native_faults --ignore-disjoint-bases --allowlist typing_tests/stubtest.txt
+types: install-test         ## both type checkers, the core against its stub, and how much of the public interface is typed
+	export PATH="$(BIN):$$PATH"; mypy && $(STUBTEST) && basedpyright && cd / && basedpyright --verifytypes procshare --ignoreexternal
 
 docs: install-docs          ## the documentation, as HTML in site/; a warning is an error
 	$(BIN)/sphinx-build -q -n -W -b html docs site

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -31,16 +32,28 @@ def run(module: str, *args: str, cwd: Path = ROOT) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=120)
 
 
-def test_mypy_strict_is_content() -> None:
-    """Over the package and over every mistake in `typing_tests`, which must still be one."""
-    done = run("mypy", "src", "typing_tests")
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The programs of the page on types, as files."""
+    folder = tmp_path_factory.mktemp("typed")
+    found = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/typing.md").read_text(), re.MULTILINE | re.DOTALL)
+    paths = [folder / f"typing_page_{number}.py" for number, _ in enumerate(found)]
+    for path, block in zip(paths, found, strict=True):
+        path.write_text(block)
+    assert len(paths) >= 5
+    return [str(path) for path in paths]
+
+
+def test_mypy_strict_is_content(blocks: list[str]) -> None:
+    """Over the package, over the page on types, and over every mistake in `typing_tests`, which must still be one."""
+    done = run("mypy", "src", "typing_tests", *blocks)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_pyright_strict_is_content() -> None:
+def test_pyright_strict_is_content(blocks: list[str]) -> None:
     """A second checker agrees, with the same files."""
-    done = run("basedpyright", "--warnings", "--pythonpath", sys.executable, "src", "typing_tests")
+    done = run("basedpyright", "--warnings", "--pythonpath", sys.executable, "src", "typing_tests", *blocks)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

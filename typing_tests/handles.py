@@ -1,6 +1,6 @@
 """Type-checked, never run: lifetimes, users' subclasses, and what every handle can do."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 
@@ -100,9 +100,18 @@ assert_type(stats("hits").waits + stats("hits").timeouts + stats("hits").owner_d
 assert_type(stats("hits").waiting, bool)
 assert_type(prune(dry_run=True), list[SegmentInfo])
 assert_type(segments()[0].holder, int | None)
+assert_type(segments()[0].owner, int | None)
+assert_type(segments()[0].attached, tuple[int, ...])
+assert_type(segments()[0].persist, bool)
+assert_type(segments()[0].size, int)
+assert_type(segments()[0].kind + stats("hits").kind + hits.kind, str)
 assert_type(default_backend(), str)
 set_default_backend("shm")
-set_default_backend(Backend("mine", {"counter": "mine:Counter"}))
+mine = Backend("mine", {"counter": "mine:Counter"})
+set_default_backend(mine)
+assert_type(mine.classes, dict[str, str])
+assert_type(mine.name, str)
+assert_type(mine.serve("counter"), Any)
 
 # ---- mistakes ----
 

@@ -21,6 +21,8 @@ assert_type(there.recv_bytes_into(bytearray(10)), int)
 assert_type(here.poll(0.5), bool)
 assert_type(here.fileno(), int)
 assert_type(here.closed, bool)
+assert_type(here.readable, bool)
+assert_type(here.writable, bool)
 here.close()
 with there as entered:
     assert_type(entered, PipeEnd[int, str])
