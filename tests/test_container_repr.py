@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from death_support import Task
-from procshare import SharedDict, SharedList, SharedNamespace, SharedSet
+from death_support import Task, forked
+from procshare import SharedArray, SharedDict, SharedList, SharedNamespace, SharedRWLock, SharedSet
 from procshare.backends import native_built
 
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
@@ -28,8 +28,8 @@ MAKE: dict[str, Any] = {
 def test_a_repr_waits_for_no_commit(kind: str) -> None:
     """Somebody has the lock, and the sequence number says that a commit is being made: the repr says so at once."""
     with MAKE[kind]() as x:
-        wanted = repr(x)
         segment = os.open(f"/dev/shm/{x.segment}", os.O_RDWR)
+        wanted = repr(x)
         held, leave = threading.Event(), threading.Event()
 
         def commit() -> None:
@@ -52,3 +52,23 @@ def test_a_repr_waits_for_no_commit(kind: str) -> None:
         assert not waits
         assert "LockTimeout" in shown.result()
         assert repr(x) == wanted
+
+
+def test_an_array_tells_that_its_holder_died() -> None:
+    """Until somebody declares it good again."""
+    with SharedArray([1, 2], "i") as x:
+        block = x.locked()
+        assert forked(lambda: block.__enter__()) == 0
+
+        assert repr(x).endswith("[1, 2] owner died, see recover()>")
+        x.recover()
+        assert repr(x) == "<SharedArray shape=(2,) dtype=int32 [1, 2]>"
+
+
+def test_a_writer_has_a_read_write_lock() -> None:
+    """Readers stand in no one place."""
+    with SharedRWLock() as lock:
+        with lock.writing():
+            assert repr(lock) == f"<SharedRWLock locked by pid {os.getpid()}>"
+        with lock.reading():
+            assert repr(lock) == "<SharedRWLock open>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
+from procshare._display import MOST, short
 from procshare._shared import Shared
 from procshare.backends import implementation
 
@@ -322,6 +323,18 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        shown = "closed" if self.closed else f"shape={self.shape} dtype={self.dtype}"
-        return f"<{(self._implements or type(self)).__name__} {shown}>"
+    def _left_half_done(self) -> bool:
+        """Whether the last holder died in its block."""
+        return False
+
+    def _repr_contents(self) -> str:
+        live = self.array
+        return f"shape={live.shape} dtype={short(str(live.dtype))[1:-1]} {short(live.flat[: MOST + 1].tolist())}"
+
+    def _repr_state(self) -> str:
+        return super()._repr_state() or ("owner died, see recover()" if self._left_half_done() else "")
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
-from procshare._containers import MISSING, describe, short, to_dict, to_pairs
+from procshare._containers import MISSING, to_dict, to_pairs
+from procshare._display import short_items
 from procshare._shared import Shared
 from procshare._views import DictItems, DictKeys, DictValues
 
@@ -375,9 +376,14 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    def _seen(self) -> dict[K, V]:
-        """The value, or an error rather than a wait for it."""
-        return self.value
+    def _seen(self, most: int) -> dict[K, V]:
+        """The first of what it holds, or an error rather than a wait for it."""
+        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: short(self._seen()))
+    def _repr_contents(self) -> str:
+        return short_items(self)
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)

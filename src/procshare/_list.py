@@ -6,7 +6,8 @@ import sys
 from collections.abc import MutableSequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
-from procshare._containers import describe, is_a, short
+from procshare._containers import is_a
+from procshare._display import short_items
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
@@ -295,12 +296,17 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     def __ge__(self, other: list[T] | SharedList[T], /) -> bool:
         return self.value >= _plain(other) if is_a(list | SharedList, other) else NotImplemented
 
-    def _seen(self) -> list[T]:
-        """The value, or an error rather than a wait for it."""
-        return self.value
+    def _seen(self, most: int) -> list[T]:
+        """The first of what it holds, or an error rather than a wait for it."""
+        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: short(self._seen()))
+    def _repr_contents(self) -> str:
+        return short_items(self)
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)
 
 
 def _plain(other: Any) -> list[Any]:

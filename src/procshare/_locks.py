@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procshare._containers import describe
+from procshare._display import holder_state
 from procshare._shared import Handle
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ class Mutex(AsyncLockable):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: "locked" if self.locked() else "unlocked")
+    def _repr_state(self) -> str:
+        return holder_state(self) or "unlocked"
 
 
 class SharedLock(Mutex):
@@ -299,8 +299,8 @@ class SharedSemaphore(AsyncLockable):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: f"value={self.get_value()}")
+    def _repr_contents(self) -> str:
+        return f"value={self.get_value()}"
 
 
 class SharedBoundedSemaphore(SharedSemaphore):
@@ -397,5 +397,5 @@ class SharedRWLock(Handle):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: "open")  # who holds it stands in no one place
+    def _repr_state(self) -> str:
+        return holder_state(self) or "open"  # to readers: who reads stands in no one place

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import GetSetDescriptorType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from procshare._containers import MISSING, describe, short_attributes, to_pairs
+from procshare._containers import MISSING, to_pairs
+from procshare._display import short_attributes
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
@@ -226,12 +227,17 @@ class SharedNamespace(Shared[dict[str, Any]]):
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    def _seen(self) -> dict[str, Any]:
-        """The value, or an error rather than a wait for it."""
-        return self.value
+    def _seen(self, most: int) -> dict[str, Any]:
+        """The first of what it holds, or an error rather than a wait for it."""
+        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: short_attributes(self._seen()))
+    def _repr_contents(self) -> str:
+        return short_attributes(self)
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)
 
 
 def check_name(name: object) -> str:

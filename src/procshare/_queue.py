@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from procshare._containers import describe
 from procshare._shared import Handle
 
 if sys.version_info >= (3, 13):
@@ -380,5 +379,16 @@ class SharedQueue(Handle, Generic[T]):
         >>> SharedQueue().cancel_join_thread()
         """
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: f"qsize={self.qsize()}")
+    def _is_shut(self) -> bool:
+        raise NotImplementedError
+
+    def _repr_contents(self) -> str:
+        return f"qsize={self.qsize()}"
+
+    def _repr_state(self) -> str:
+        return "shut down" if self._is_shut() else ""
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)

@@ -7,7 +7,8 @@ from collections.abc import MutableSet
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from procshare._containers import describe, is_a, short
+from procshare._containers import is_a
+from procshare._display import short_items
 from procshare._keys import check_key
 from procshare._shared import Shared
 
@@ -270,12 +271,17 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     def __gt__(self, other: AbstractSet[Any], /) -> bool:
         return self.value > builtins.set(other) if is_a(AbstractSet, other) else NotImplemented
 
-    def _seen(self) -> builtins.set[T]:
-        """The value, or an error rather than a wait for it."""
-        return self.value
+    def _seen(self, most: int) -> builtins.set[T]:
+        """The first of what it holds, or an error rather than a wait for it."""
+        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: short(self._seen()))
+    def _repr_contents(self) -> str:
+        return short_items(self)
+
+    def _repr_html_(self) -> str:
+        from procshare._html import page
+
+        return page(self)
 
     # ---- what follows from these: writing, each as one change; the others are read before the lock is taken ----
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import ABC
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from procshare._display import describe, holder_state, rich_parts, short
 from procshare.backends import implementation, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
@@ -215,11 +216,36 @@ class Handle(ABC):
     ) -> None:
         raise NotImplementedError
 
+    # ---- how it shows itself, see _display.py ----
+
+    def _known_as(self) -> str | None:
+        """The name, if others may know it; None where there is none, or none that was exported."""
+        return None
+
+    def _holder(self) -> int:
+        """The process that has its lock, by its id; 0 if nobody has it; -1 if it is not known who."""
+        return 0
+
+    def _repr_contents(self) -> str:
+        return ""
+
+    def _repr_state(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return describe(self, self._repr_contents)
+
+    def __rich_repr__(self) -> Iterator[Any]:
+        return iter(rich_parts(self))
+
     def __copy__(self) -> Self:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
+
+
+Handle.__rich_repr__.__dict__["angular"] = True  # how rich knows that it is to be shown in angle brackets
 
 
 class Shared(Handle, Generic[T]):
@@ -327,6 +353,8 @@ class Shared(Handle, Generic[T]):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        shown = "closed" if self.closed else f"value={self.value!r}"
-        return f"<{(self._implements or type(self)).__name__} {shown}>"
+    def _repr_contents(self) -> str:
+        return f"value={short(self.value)}"
+
+    def _repr_state(self) -> str:
+        return holder_state(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from procshare._containers import describe
+from procshare._display import holder_state
 from procshare._locks import Lockable
 from procshare._shared import Handle
 
@@ -98,8 +98,8 @@ class SharedEvent(Handle):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: "set" if self.is_set() else "unset")
+    def _repr_state(self) -> str:
+        return "set" if self.is_set() else "unset"
 
 
 class SharedCondition(Lockable):
@@ -238,8 +238,8 @@ class SharedCondition(Lockable):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return describe(self, lambda: "locked" if self.locked() else "unlocked")
+    def _repr_state(self) -> str:
+        return holder_state(self) or "unlocked"
 
 
 class SharedBarrier(Handle):
@@ -356,8 +356,8 @@ class SharedBarrier(Handle):
         """
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        def state() -> str:
-            return "broken" if self.broken else f"waiting={self.n_waiting} parties={self.parties}"
+    def _repr_contents(self) -> str:
+        return f"waiting={self.n_waiting} parties={self.parties}"
 
-        return describe(self, state)
+    def _repr_state(self) -> str:
+        return "broken" if self.broken else ""

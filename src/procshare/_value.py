@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
+from procshare._display import LARGE
 from procshare._shared import Shared
 
 if TYPE_CHECKING:
@@ -86,6 +87,14 @@ class SharedValue(Shared[T]):
         backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError
+
+    def _room(self) -> int:
+        """About how many bytes reading it would unpickle."""
+        return 0
+
+    def _repr_contents(self) -> str:
+        size = self._room()
+        return f"value=... of up to {size} bytes" if size > LARGE else super()._repr_contents()
 
     def locked(self, timeout: float | None = None) -> AbstractContextManager[Cell[T]]:
         """Exclude everyone else for a `with` block; yields a cell with a writable `value`.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import ItemsView, KeysView, Set, ValuesView
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from procshare._containers import MISSING, describe, is_a, short
+from procshare._containers import MISSING, is_a
+from procshare._display import MOST, describe, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,6 +85,11 @@ def _plain(other: Any) -> Any:
     return set(other) if is_a(Set, other) and type(other).__module__ != "builtins" else other
 
 
+def _seen(mapping: Any) -> dict[Any, Any]:
+    seen: dict[Any, Any] = mapping._seen(MOST + 1)
+    return seen
+
+
 class DictKeys(_SetView[K], KeysView[K]):
     """`SharedDict.keys()`."""
 
@@ -107,7 +113,7 @@ class DictKeys(_SetView[K], KeysView[K]):
         return reversed(self._snapshot())
 
     def __repr__(self) -> str:
-        return describe(self._mapping, lambda: short(self._snapshot()), "keys")
+        return describe(self._mapping, lambda: short(list(_seen(self._mapping))), "keys")
 
 
 class DictValues(ValuesView[V]):
@@ -130,7 +136,7 @@ class DictValues(ValuesView[V]):
         return reversed(self._snapshot())
 
     def __repr__(self) -> str:
-        return describe(self._mapping, lambda: short(self._snapshot()), "values")
+        return describe(self._mapping, lambda: short(list(_seen(self._mapping).values())), "values")
 
 
 class DictItems(_SetView[tuple[K, V]], ItemsView[K, V]):
@@ -160,4 +166,4 @@ class DictItems(_SetView[tuple[K, V]], ItemsView[K, V]):
         return reversed(self._snapshot())
 
     def __repr__(self) -> str:
-        return describe(self._mapping, lambda: short(self._snapshot()), "items")
+        return describe(self._mapping, lambda: short(list(_seen(self._mapping).items())), "items")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections import OrderedDict, UserDict
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from types import MappingProxyType
@@ -283,7 +284,9 @@ def test_repr_is_short_and_waits_for_nobody(abc: SharedDict[str, Any]) -> None:
     assert repr(abc) == "<SharedDict {'a': 1, 'b': 2, 'c': 3}>"
     with abc.locked() as t:
         t["a"] = "uncommitted"
-        assert from_a_thread(lambda: repr(abc)) == "<SharedDict {'a': 1, 'b': 2, 'c': 3}>"
+        assert (
+            from_a_thread(lambda: repr(abc)) == f"<SharedDict {{'a': 1, 'b': 2, 'c': 3}} locked by pid {os.getpid()}>"
+        )
         assert "uncommitted" in repr(t)
     assert repr(t) == "<SharedDict closed>"
     abc.update((str(n), "x" * 1000) for n in range(1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any
@@ -282,7 +283,7 @@ def test_repr_is_short_and_waits_for_nobody(items: SharedList[Any]) -> None:
     assert repr(items) == "<SharedList [3, 1, 2, 1]>"
     with items.locked() as t:
         t[0] = "uncommitted"
-        assert from_a_thread(lambda: repr(items)) == "<SharedList [3, 1, 2, 1]>"
+        assert from_a_thread(lambda: repr(items)) == f"<SharedList [3, 1, 2, 1] locked by pid {os.getpid()}>"
         assert "uncommitted" in repr(t)
     assert repr(t) == "<SharedList closed>"
     items.extend("x" * 1000 for _ in range(1000))

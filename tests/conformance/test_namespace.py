@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ def test_repr_is_short_and_waits_for_nobody(ns: Any) -> None:
     assert repr(ns) == "<SharedNamespace x=1 y=[2]>"
     with ns.locked() as t:
         t.x = "uncommitted"
-        assert from_a_thread(lambda: repr(ns)) == "<SharedNamespace x=1 y=[2]>"
+        assert from_a_thread(lambda: repr(ns)) == f"<SharedNamespace x=1 y=[2] locked by pid {os.getpid()}>"
         assert "uncommitted" in repr(t)
     assert repr(t) == "<SharedNamespace closed>"
     ns.update({f"n{n}": "x" * 1000 for n in range(1000)})

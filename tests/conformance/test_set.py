@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 from collections.abc import MutableSet, Set
 from contextlib import suppress
@@ -198,7 +199,7 @@ def test_repr_is_short_and_waits_for_nobody(numbers: SharedSet[Any]) -> None:
     assert repr(numbers) == "<SharedSet {1, 2, 3}>"
     with numbers.locked() as t:
         t.add("uncommitted")
-        assert from_a_thread(lambda: repr(numbers)) == "<SharedSet {1, 2, 3}>"
+        assert from_a_thread(lambda: repr(numbers)) == f"<SharedSet {{1, 2, 3}} locked by pid {os.getpid()}>"
         assert "uncommitted" in repr(t)
     assert repr(t) == "<SharedSet closed>"
     numbers.update("x" * 1000 + str(n) for n in range(1000))

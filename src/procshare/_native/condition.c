@@ -241,6 +241,12 @@ static PyObject *locked(PyObject *self, PyObject *unused) {
     return lock == NULL ? NULL : PyBool_FromLong(object_locked(lock));
 }
 
+static PyObject *holder(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *lock = lock_of(self);
+    return lock == NULL ? NULL : PyLong_FromUnsignedLong(object_holder(lock));
+}
+
 static PyObject *enter(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *lock = lock_of(self);
@@ -334,6 +340,7 @@ static PyMethodDef methods[] = {
     {"acquire", METHOD(acquire), METH_FASTCALL | METH_KEYWORDS,
      "acquire($self, block=True, timeout=None)\n--\n\n"},
     {"release", release, METH_NOARGS, NULL},
+    {"_holder", holder, METH_NOARGS, NULL},
     {"locked", locked, METH_NOARGS, NULL},
     {"wait", METHOD(wait), METH_FASTCALL | METH_KEYWORDS,
      "wait($self, timeout=None)\n--\n\n"},

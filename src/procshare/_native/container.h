@@ -306,7 +306,8 @@ PyObject *method_stamp(PyObject *self, PyObject *unused);
 typedef struct {
     char *bytes;
     uint64_t used, room, count;
-    bool keys, values, glance; /* glance: wait for nobody */
+    bool keys, values, glance; /* glance: wait for nobody, and leave out what is large */
+    uint64_t most;             /* entries; 0: all */
     Py_ssize_t start, stop, step; /* list: which items */
     uint64_t generation;          /* that they were taken from */
 } copies_t;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define HEAD 24u
+#define LARGE (64u << 10) /* bytes of a record that a glance does not copy; it shows as `...` */
+#define UNSEEN 0xff       /* in place of the tag of one that was left out */
 
 static char *more(copies_t *copies, uint64_t need) {
     if (copies->used + need > copies->room) {
@@ -28,6 +30,7 @@ void copies_free(copies_t *copies) { free(copies->bytes); }
 static int add(copies_t *copies, uint64_t word, uint8_t key_tag, const char *key, uint64_t key_length, uint8_t tag,
                const char *record, uint64_t length) {
     if (!copies->keys) key_length = 0;
+    if (copies->glance && length > LARGE) tag = UNSEEN, length = 0;
     char *to = more(copies, HEAD + key_length + length);
     if (to == NULL) return -1;
     uint64_t head[3] = {word, (uint64_t)key_tag << 56 | key_length, (uint64_t)tag << 56 | length};
@@ -37,6 +40,8 @@ static int add(copies_t *copies, uint64_t word, uint8_t key_tag, const char *key
     copies->count++;
     return 0;
 }
+
+static bool enough(const copies_t *copies) { return copies->most != 0 && copies->count >= copies->most; }
 
 static int add_word(seg_t *seg, copies_t *copies, uint64_t word, uint8_t key_tag, const char *key, uint64_t key_length) {
     uint8_t tag = 0;
@@ -70,14 +75,14 @@ static int take_map(seg_t *seg, copies_t *copies, const stage_t *stage) {
     geometry_t *g = seg->geometry;
     uint64_t used = atomic_load(&generation_of(seg, g->generation)->span);
     if (used > g->capacity && (container_glance(seg) == NULL || used > g->capacity)) return -2;
-    for (uint64_t i = map_present(seg, 0); i < used && !(stage && stage->cleared); i = map_present(seg, i + 1)) {
+    for (uint64_t i = map_present(seg, 0); i < used && !enough(copies) && !(stage && stage->cleared); i = map_present(seg, i + 1)) {
         const entry_t *e = entry(g, i);
         uint64_t word = atomic_load_explicit(&e->word, memory_order_acquire);
         int done = word == 0 ? 0 : add_entry(seg, copies, e, word, stage);
         if (done < 0) return done;
         if (i % 1024 == 0 && get(&container_of(seg)->generation) != g->generation) return -2;
     }
-    for (uint64_t i = 0; stage != NULL && i < stage->count; i++) {
+    for (uint64_t i = 0; stage != NULL && i < stage->count && !enough(copies); i++) {
         const change_t *change = &stage->change[i];
         if (!change->set || !change->fresh || change->gone) continue;
         const char *key = PyBytes_AsString(change->key);
@@ -177,8 +182,10 @@ static PyObject *decode(const copies_t *copies, const char *at) {
     PyObject *key = NULL, *value = NULL, *pair = NULL;
     if (copies->keys && (key = key_decode((uint8_t)(head[1] >> 56), at + HEAD, key_length)) == NULL) return NULL;
     if (!copies->values) return key;
-    value = tagged_is_record((int64_t)head[0]) ? copied_decode((uint8_t)(head[2] >> 56), at + HEAD + key_length, length)
-                                               : tagged_decode((int64_t)head[0]);
+    if (copies->glance && head[2] >> 56 == UNSEEN) value = Py_NewRef(Py_Ellipsis);
+    else
+        value = tagged_is_record((int64_t)head[0]) ? copied_decode((uint8_t)(head[2] >> 56), at + HEAD + key_length, length)
+                                                   : tagged_decode((int64_t)head[0]);
     if (!copies->keys) return value;
     if (value != NULL) pair = PyTuple_Pack(2, key, value);
     Py_DECREF(key);

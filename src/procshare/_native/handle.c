@@ -227,6 +227,22 @@ static PyObject *method_label(PyObject *self, PyObject *unused) {
     return PyUnicode_FromString(text);
 }
 
+/* _known_as(): the name, if anybody but this handle may know it, else None. For repr(), which exports nothing. */
+static PyObject *method_known_as(PyObject *self, PyObject *unused) {
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    bool chosen = h->index == 0 && strcmp(public_name(h->seg->name), h->seg->name) != 0;
+    if (!h->exported && h->created && !chosen) Py_RETURN_NONE;
+    return method_label(self, unused);
+}
+
+/* _holder(): the process that has the object's lock, by its id; 0 if nobody living has it. */
+static PyObject *method_holder(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    return h->seg == NULL ? raise_closed() : answer(h, PyLong_FromUnsignedLong(object_holder(h)));
+}
+
 static PyObject *get_closed(PyObject *self, void *unused) {
     (void)unused;
     return PyBool_FromLong(((handle_t *)self)->seg == NULL);
@@ -365,6 +381,8 @@ static PyMethodDef methods[] = {
     {"_watch", method_watch, METH_NOARGS, NULL},
     {"_await_change", method_await_change, METH_VARARGS, NULL},
     {"_label", method_label, METH_NOARGS, NULL},
+    {"_known_as", method_known_as, METH_NOARGS, NULL},
+    {"_holder", method_holder, METH_NOARGS, NULL},
     {"_want", method_want, METH_O, NULL},
     {"close", method_close, METH_NOARGS, NULL},
     {"unlink", method_unlink, METH_NOARGS, NULL},

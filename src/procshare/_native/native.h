@@ -214,6 +214,8 @@ int draw_random(void *out, size_t length);
 int shm_path(char *out, size_t room, const char *name);
 const char *public_name(const char *segment_name);
 #define OBJECT_NAME_ROOM (NAME_ROOM + 32)
+uint32_t object_holder(handle_t *h);
+uint64_t store_room(const slot_t *slot);
 void object_name(seg_t *seg, slot_t *slot, char *out);
 
 /* mapping.c */

@@ -99,6 +99,12 @@ static PyObject *get_capacity(PyObject *self, void *unused) {
     return seg == NULL ? raise_closed() : PyLong_FromUnsignedLongLong(seg->queue->capacity);
 }
 
+static PyObject *is_shut(PyObject *self, PyObject *unused) {
+    (void)unused;
+    seg_t *seg = ((handle_t *)self)->seg;
+    return seg == NULL ? raise_closed() : PyBool_FromLong(atomic_load(&queue_of(seg)->shut) != 0);
+}
+
 static PyObject *watch_items(PyObject *self, PyObject *unused) {
     (void)unused;
     seg_t *seg = ((handle_t *)self)->seg;
@@ -140,6 +146,7 @@ static PyMethodDef methods[] = {
     {"lease", FAST(method_lease), KEYWORDS, "lease($self, timeout=None)\n--\n\n"},
     {"_encode", queue_encode, METH_O, NULL},
     {"_put_encoded", queue_put_encoded, METH_O, NULL},
+    {"_is_shut", is_shut, METH_NOARGS, NULL},
     {"_watch_items", watch_items, METH_NOARGS, NULL},
     {"_watch_space", watch_space, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -66,6 +66,13 @@ static PyObject *copy_record(seg_t *seg, slot_t *slot, int64_t word, uint8_t *ta
     return bytes;
 }
 
+/* Bytes of the buffer that the value is in, which is at most twice as large; 0: it is in the word. */
+uint64_t store_room(const slot_t *slot) {
+    int64_t word = atomic_load(&slot->word);
+    uint64_t buffer = tagged_is_record(word) ? atomic_load(&slot->buffer[~(uint64_t)word & 1]) : 0;
+    return (buffer & 63) < 5 || (buffer & 63) >= 48 ? 0 : capacity(buffer);
+}
+
 static PyObject *nonsense(seg_t *seg) {
     if (!PyErr_Occurred() && !segment_unmapped(seg)) raise_named("CorruptSegment", seg->name, "its value makes no sense");
     return NULL;

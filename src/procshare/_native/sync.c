@@ -135,6 +135,11 @@ bool object_locked(handle_t *h) {
     return seen != 0 && holder_alive(h->seg, &h->slot->lock, seen, h->slot);
 }
 
+uint32_t object_holder(handle_t *h) {
+    uint32_t seen = atomic_load(&h->slot->lock);
+    return seen != 0 && holder_alive(h->seg, &h->slot->lock, seen, h->slot) ? seat_pid(h->seg, seen) : 0;
+}
+
 static PyObject *not_yours(handle_t *h) {
     char name[OBJECT_NAME_ROOM], who[64] = "nobody has it";
     if (PyErr_Occurred()) return NULL;

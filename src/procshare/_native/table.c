@@ -325,10 +325,10 @@ static PyObject *all(PyObject *self, bool keys, bool values) {
     return out;
 }
 
-/* _glance(): the pairs, or LockTimeout rather than wait. For repr(). */
-static PyObject *glance(PyObject *self, PyObject *unused) {
-    (void)unused;
-    copies_t copies = {.keys = true, .values = true, .glance = true};
+/* _glance(most): the first pairs, or LockTimeout rather than wait; Ellipsis for a large value. For repr(). */
+static PyObject *glance(PyObject *self, PyObject *most) {
+    copies_t copies = {.keys = true, .values = true, .glance = true, .most = PyLong_AsUnsignedLong(most)};
+    if (PyErr_Occurred()) return NULL;
     PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
     copies_free(&copies);
     return out;
@@ -464,7 +464,7 @@ static PyMethodDef methods[] = {
     {"_keys", keys, METH_NOARGS, NULL},
     {"_values", values, METH_NOARGS, NULL},
     {"_items", items, METH_NOARGS, NULL},
-    {"_glance", glance, METH_NOARGS, NULL},
+    {"_glance", glance, METH_O, NULL},
     {"_find", (PyCFunction)(void (*)(void))find, METH_FASTCALL, NULL},
     {"_put", (PyCFunction)(void (*)(void))put_method, METH_FASTCALL, NULL},
     {"_take", (PyCFunction)(void (*)(void))take_method, METH_FASTCALL, NULL},

@@ -125,7 +125,16 @@ static int value_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     return done < 0 ? -1 : handle_publish(h, name);
 }
 
+/* _room(): about how many bytes reading it would copy and unpickle. For repr(). */
+static PyObject *room(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) return raise_closed();
+    return answer(h, PyLong_FromUnsignedLongLong(h->code != 0 ? 0 : store_room(h->slot)));
+}
+
 PyMethodDef value_methods[] = {
+    {"_room", room, METH_NOARGS, NULL},
     {"set", set, METH_O, "set($self, value)\n--\n\n"},
     {"locked", (PyCFunction)(void (*)(void))method_locked, METH_FASTCALL | METH_KEYWORDS, "locked($self, timeout=None)\n--\n\n"},
     {NULL, NULL, 0, NULL},

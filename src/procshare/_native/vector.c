@@ -46,10 +46,10 @@ static PyObject *some(PyObject *self, PyObject *slice) {
     return out;
 }
 
-/* _glance(): the items, or LockTimeout rather than wait. For repr(). */
-static PyObject *glance(PyObject *self, PyObject *unused) {
-    (void)unused;
-    copies_t copies = {.values = true, .glance = true, .step = 1, .stop = PY_SSIZE_T_MAX};
+/* _glance(most): the first items, or LockTimeout rather than wait; Ellipsis for a large one. For repr(). */
+static PyObject *glance(PyObject *self, PyObject *most) {
+    copies_t copies = {.values = true, .glance = true, .step = 1, .stop = PyLong_AsSsize_t(most)};
+    if (PyErr_Occurred()) return NULL;
     PyObject *out = copies_take((handle_t *)self, &copies) < 0 ? NULL : copies_list(&copies);
     copies_free(&copies);
     return out;
@@ -437,7 +437,7 @@ static PyMethodDef methods[] = {
     {"_extend", extend, METH_O, NULL},
     {"_replace", replace, METH_O, NULL},
     {"_list", list, METH_NOARGS, NULL},
-    {"_glance", glance, METH_NOARGS, NULL},
+    {"_glance", glance, METH_O, NULL},
     {"append", append, METH_O, "append($self, value, /)\n--\n\n"},
     {"insert", insert, METH_VARARGS, "insert($self, index, value, /)\n--\n\n"},
     {"pop", (PyCFunction)(void (*)(void))pop, METH_FASTCALL,

@@ -182,6 +182,7 @@ def implementation(cls: Any, backend: str | Backend | None) -> Any:
         else:
             served = chosen.serve(cls.kind)
             found = served if cls in served.__bases__ else _complete(cls, served)
+            found.__name__ = cls.__name__  # what messages call an object's class is what its user calls it
             _makers.setdefault(found, chosen)
         _resolved[cls, chosen] = found
     return found

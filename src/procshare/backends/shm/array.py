@@ -149,6 +149,9 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
         with self.locked(timeout) as live:
             return live.copy()
 
+    def _left_half_done(self) -> bool:
+        return bool(self._sequence() & 1) and not self._holder()
+
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy:
             snapshot: npt.NDArray[Any] = self.value if dtype is None else self.value.astype(dtype, copy=False)

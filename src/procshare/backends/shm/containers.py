@@ -60,8 +60,8 @@ class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
     def set(self, value: Any) -> None:
         self._replace(to_pairs(value))
 
-    def _seen(self) -> dict[K, V]:
-        return dict(self._glance())
+    def _seen(self, most: int) -> dict[K, V]:
+        return dict(self._glance(most))
 
     def modify_item(self, key: K, fn: Callable[[V], V], default: V = MISSING) -> V:
         with self.locked() as inside:
@@ -92,8 +92,8 @@ class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
     def set(self, value: Mapping[str, Any]) -> None:
         self._replace(to_attributes(value))
 
-    def _seen(self) -> dict[str, Any]:
-        return dict(self._glance())
+    def _seen(self, most: int) -> dict[str, Any]:
+        return dict(self._glance(most))
 
     def increment(self, name: str, n: int = 1) -> int:
         return self._increment(check_name(name), n)
@@ -124,8 +124,8 @@ class ShmSet(native.Table, ShmContainer[set[T]], SharedSet[T]):
     def set(self, value: Iterable[T]) -> None:
         self._replace(_pairs(value))
 
-    def _seen(self) -> builtins.set[T]:
-        return {element for element, _ in self._glance()}
+    def _seen(self, most: int) -> builtins.set[T]:
+        return {element for element, _ in self._glance(most)}
 
     def add(self, element: T, /) -> None:
         self._put(element, True)
@@ -161,8 +161,8 @@ class ShmList(native.Vector, ShmContainer[list[T]], SharedList[T]):
     def set(self, value: Iterable[T]) -> None:
         self._replace(list(value))
 
-    def _seen(self) -> list[T]:
-        return self._glance()
+    def _seen(self, most: int) -> list[T]:
+        return self._glance(most)
 
     def extend(self, values: Iterable[T], /) -> None:
         self._extend(list(values))

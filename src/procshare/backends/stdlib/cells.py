@@ -72,6 +72,9 @@ class StdlibCells(StdlibHandle, Shared[T], Generic[T]):
         self._begin(creator)
         self._core = core_of(store, lock)
 
+    def _lock(self) -> Any:
+        return self._core.hold.lock
+
     def _parts(self) -> tuple[Any, ...]:
         return self._core.store, self._core.hold.lock
 

@@ -230,6 +230,9 @@ class StdlibQueue(StdlibPrimitive[Channel], SharedQueue[T]):
         self._counted()
         poll(lambda _left: self._opened().all_done(), bool, timeout, self._label)
 
+    def _is_shut(self) -> bool:
+        return bool(self._opened().state[SHUT])
+
     def shutdown(self, immediate: bool = False) -> None:
         self._opened().shut_down(immediate)
 

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from procshare._display import AFAR
 from procshare._errors import Closed
 from procshare._shared import Shared
 from procshare.backends.stdlib.blocks import NOTHING, core_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from procshare.backends.stdlib.blocks import Core, Store
 
 T = TypeVar("T")
+_EMPTY: dict[str, Any] = {"list": list, "set": set}
 
 
 class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
@@ -40,6 +42,13 @@ class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
     def _place(self, store: Store, lock: Any, creator: int | None) -> None:
         self._begin(creator)
         self._core, self._guarding = core_of(store, lock), None
+
+    def _lock(self) -> Any:
+        return self._core.hold.lock
+
+    def _seen(self, _most: int) -> Any:
+        whole: Any = self
+        return self.value if len(whole) <= AFAR else _EMPTY.get(self.kind, dict)()
 
     def _parts(self) -> tuple[Any, ...]:
         if self._guarding is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from procshare._errors import Closed, UnsupportedByBackend
 from procshare._shared import Handle
 from procshare.backends import implementation
-from procshare.backends.stdlib.locking import keep_for_child
+from procshare.backends.stdlib.locking import hold_of, keep_for_child
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -93,6 +93,20 @@ class StdlibHandle(Handle):
         if self._creator == os.getpid():
             self.unlink()
         self.close()
+
+    def _lock(self) -> Any:
+        """The lock of `multiprocessing` that whoever changes it has; None if there is none that can be asked."""
+        return None
+
+    def _holder(self) -> int:
+        lock = self._lock()
+        if lock is None:
+            return 0
+        owner = hold_of(lock).owner
+        if owner is not None and owner[0] == os.getpid():
+            return owner[0]
+        semaphore = getattr(lock, "_semlock", None)
+        return -1 if semaphore is not None and semaphore._is_zero() else 0
 
     def _parts(self) -> tuple[Any, ...]:
         """What `_restore` makes the same handle from in a child; pickled while a child starts."""

@@ -89,6 +89,9 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         self._memory, self._hold = memory, hold_of(lock)
         self._view = np.ndarray(shape, dtype, buffer=memory.buffer)
 
+    def _lock(self) -> Any:
+        return self._hold.lock
+
     def _parts(self) -> tuple[Any, ...]:
         return self._memory, self._hold.lock, self._view.dtype, self._view.shape
 

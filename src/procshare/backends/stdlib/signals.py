@@ -114,6 +114,9 @@ class StdlibCondition(StdlibLockable, StdlibPrimitive[Meeting], SharedCondition)
             raise TypeError(f"a condition's lock is a SharedLock or SharedRLock of the same backend, not {lock!r}")
         self._place(Meeting(made(spawning().Condition, hold.lock)), created=True)
 
+    def _lock(self) -> Any:
+        return self._core.hold.lock
+
     def _parts(self) -> tuple[Any, ...]:
         return (self._core.thing,)
 

@@ -110,6 +110,9 @@ class StdlibMutex(StdlibLockable, StdlibPrimitive[Hold]):
         self._start(name)
         self._place(new_hold(self._made_by), created=True)
 
+    def _lock(self) -> Any:
+        return self._core.lock
+
     def _parts(self) -> tuple[Any, ...]:
         return (self._core.lock,)
 
