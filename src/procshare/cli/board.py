@@ -52,8 +52,13 @@ def board(sample: Sample, width: int, height: int | None) -> list[Line]:
     head = headline(sample, width)
     if not sample.objects:
         return [*head, (), (Cell("There are no shared objects."),)]
-    lines = layout.table(_COLUMNS, [_row(each) for each in sample.objects], width)
-    room = None if height is None else max(height - len(head) - 2, 1)
+    rows = [_row(each) for each in sample.objects]
+    essential = [index for index, column in enumerate(_COLUMNS) if not column.spare]
+    if layout.needs([_COLUMNS[i] for i in essential], [[row[i] for i in essential] for row in rows]) > width:
+        lines = [line for each in sample.objects for line in _block(each, width)]
+    else:
+        lines = layout.table(_COLUMNS, rows, width)
+    room = None if height is None else max(height - len(head) - 1, 1)
     if room is not None and len(lines) > room:
         lines = [*lines[: room - 1], (Cell("… and more: make the window higher, or watch one", "dim"),)]
     return [*head, (), *lines]
@@ -86,6 +91,22 @@ def _row(look: Look) -> list[Cell | str]:
         Cell("yes", "warn") if look.use.waiting else Cell("no", "dim"),
         listing.holder(look.info),
     ]
+
+
+def _block(look: Look, width: int) -> list[Line]:
+    """An object in a few short lines."""
+    rates = [
+        f"{rate(look.rates[metric])} {_LABELS[metric]}/s"
+        for metric in METRICS
+        if look.rates[metric] or metric == "changes"
+    ]
+    facts = [look.info.kind, *([] if look.use.length is None else [things(look.use.length, "item")]), *rates]
+    lines = layout.facts([("", Cell(visible(look.info.name), "name"))], width, indent=-layout.GAP)
+    lines += layout.facts([("", " · ".join(facts))], width)
+    if look.info.holder is not None:
+        held = listing.holder(look.info)
+        lines += layout.facts([("", Cell(f"locked by {held.text}", held.tone))], width)
+    return lines
 
 
 def page(look: Look, width: int) -> list[Line]:
