@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALL ?= yes
 BIN = $(abspath $(VENV))/bin
 
-.PHONY: demo test test-all integration lint types docs bench sanitize fuzz reliability clean
+.PHONY: demo test test-all integration lint types docs pictures bench sanitize fuzz reliability clean
 
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
@@ -27,6 +27,9 @@ types: install-test         ## both type checkers, the core against its stub, an
 
 docs: install-docs          ## the documentation, as HTML in site/; a warning is an error
 	$(BIN)/sphinx-build -q -n -W -b html docs site
+
+pictures: install-cli       ## the pictures of the command line in the documentation, taken anew
+	$(BIN)/python docs/pictures.py
 
 bench: install-bench        ## every benchmark, each beside the standard library in the same run
 	$(BIN)/python benchmarks/run.py

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from procshare.cli.layout import Line, Tone
     from procshare.cli.watching import Look, Sample
 
-TREND = 20  # columns of a trend beside others
+TREND = 16  # columns of a trend beside others
 _LABELS = {"changes": "changes", "waits": "waits", "timeouts": "timeouts", "owner_deaths": "owner deaths"}
 _ALARMS: dict[str, Tone] = {"changes": "", "waits": "warn", "timeouts": "bad", "owner_deaths": "bad"}
 
@@ -36,7 +36,7 @@ def headline(sample: Sample, width: int) -> list[Line]:
         size(memory),
         things(processes, "process", "processes"),
         f"{things(held, 'lock')} held",
-        *([f"every {duration(round(sample.interval, 1))}"] if sample.interval else []),
+        *([f"every {duration(round(sample.interval, 2))}"] if sample.interval else []),
     ]
     return [(Cell(part.text, "dim"),) for line in layout.paragraph(" · ".join(told), width) for part in line]
 
@@ -52,30 +52,33 @@ def board(sample: Sample, width: int, height: int | None) -> list[Line]:
     head = headline(sample, width)
     if not sample.objects:
         return [*head, (), (Cell("There are no shared objects."),)]
-    rows = [_row(each) for each in sample.objects]
-    essential = [index for index, column in enumerate(_COLUMNS) if not column.spare]
-    if layout.needs([_COLUMNS[i] for i in essential], [[row[i] for i in essential] for row in rows]) > width:
+    columns, rows = _columns(sample.objects), [_row(each) for each in sample.objects]
+    essential = [index for index, column in enumerate(columns) if not column.spare]
+    if layout.needs([columns[i] for i in essential], [[row[i] for i in essential] for row in rows]) > width:
         lines = [line for each in sample.objects for line in _block(each, width)]
     else:
-        lines = layout.table(_COLUMNS, rows, width)
+        lines = layout.table(columns, rows, width)
     room = None if height is None else max(height - len(head) - 1, 1)
     if room is not None and len(lines) > room:
         lines = [*lines[: room - 1], (Cell("… and more: make the window higher, or watch one", "dim"),)]
     return [*head, (), *lines]
 
 
-_COLUMNS = [
-    Column("name"),
-    Column("kind", spare=2),
-    Column("length", right=True, spare=3),
-    Column("changes/s", right=True),
-    Column("trend", spare=6),
-    Column("waits/s", right=True),
-    Column("timeouts/s", right=True, spare=4),
-    Column("deaths/s", right=True, spare=5),
-    Column("waiting", spare=1),
-    Column("locked by"),
-]
+def _columns(looks: Sequence[Look]) -> list[Column]:
+    """The columns of the board; what does not happen at all is left out first."""
+    happens = {metric: any(each.rates[metric] for each in looks) for metric in METRICS}
+    return [
+        Column("name"),
+        Column("kind", spare=3),
+        Column("length", right=True, spare=4),
+        Column("changes/s", right=True),
+        Column("trend", spare=5),
+        Column("waits/s", right=True),
+        Column("timeouts/s", right=True, spare=1 if happens["timeouts"] else 6),
+        Column("deaths/s", right=True, spare=1 if happens["owner_deaths"] else 7),
+        Column("waiting", spare=2),
+        Column("locked by"),
+    ]
 
 
 def _row(look: Look) -> list[Cell | str]:
@@ -84,7 +87,10 @@ def _row(look: Look) -> list[Cell | str]:
         look.info.kind,
         count(look.use.length),
         _rate_cell(look, "changes"),
-        Cell(sparkline(look.trends["changes"], TREND).rjust(TREND), "good"),
+        Cell(
+            sparkline(look.trends["changes"], TREND).rjust(TREND),
+            "good" if any(look.trends["changes"][-TREND:]) else "dim",
+        ),
         _rate_cell(look, "waits"),
         _rate_cell(look, "timeouts"),
         _rate_cell(look, "owner_deaths"),
