@@ -26,7 +26,7 @@ if not native_built():  # what is left are the tests of the standard library's b
         "bad_bytes chaos deaths docs examples forks full_memory leaks lifetimes locks mutation names plugin properties"
     )
     _OF_QUEUES = "channel_bytes queue_deaths queue_exits queue_handles queue_items queue_leases queue_model queue_plans"
-    _OF_MOMENTS = "owners reentry threads damage_told fuzz_seeds docstrings"
+    _OF_MOMENTS = "owners reentry threads damage_told fuzz_seeds docstrings messages"
     _OF_LOCKS = "sync_deaths sync_holders sync_waits"
     _ALL = f"{_OF_THE_CORE} {_OF_CONTAINERS} {_OF_SPACE} {_OF_QUEUES} {_OF_LOCKS} {_OF_MOMENTS}"
     collect_ignore = ["integration", *(f"test_{topic}.py" for topic in _ALL.split())]

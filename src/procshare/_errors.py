@@ -90,7 +90,8 @@ class WaitTimeout(ProcshareError, TimeoutError):
         return self.name, self.waited
 
     def __str__(self) -> str:
-        return f"the awaited state of {self.name!r} did not come within {self.waited:.3g} s"
+        what = f"the awaited state of {self.name!r} did not come within {self.waited:.3g} s"
+        return f"{what}; wait longer, or look at what it is now"
 
 
 class _Named(ProcshareError):

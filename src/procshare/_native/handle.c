@@ -145,12 +145,23 @@ void handle_adopt(handle_t *h, seg_t *seg, uint32_t index, uint8_t kind, uint8_t
     seg->handles++;
 }
 
+static const char *kind_name(int kind) {
+    static const char *const names[] = {"slab", "counter", "value", "array", "dict", "list", "set", "namespace", "queue", "lock",
+                                        "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier", "rwlock"};
+    return kind >= 1 && kind <= (int)(sizeof names / sizeof *names) ? names[kind - 1] : "thing unknown here";
+}
+
+static void *another_kind(const char *name, int found, int wanted) {
+    return raise_named("KindMismatch", name, "it is a %s, and not a %s; procshare.attach() finds the class that fits",
+                       kind_name(found), kind_name(wanted));
+}
+
 static int check_object(seg_t *seg, const char *name, uint32_t index, uint32_t generation, int kind, uint8_t *code) {
     slot_t *slot = index <= seg->slots ? segment_slot(seg, index) : NULL;
     if (slot == NULL || (index == 0) != (seg->kind != KIND_SLAB) || atomic_load(&slot->state) != SLOT_LIVE ||
         (index > 0 && atomic_load(&slot->generation) != generation))
         return raise_named("NotFound", name, ""), -1;
-    if (slot->kind != kind || (index == 0 && seg->kind != (uint32_t)kind)) return raise_named("KindMismatch", name, "it is of another kind"), -1;
+    if (slot->kind != kind || (index == 0 && seg->kind != (uint32_t)kind)) return another_kind(name, slot->kind, kind), -1;
     *code = *(volatile uint8_t *)&slot->code;
     if ((kind == KIND_VALUE && *code != 0 && !code_known(*code)) || kind <= KIND_SLAB || kind >= KIND_END)
         return raise_named("CorruptSegment", name, "its type code is unknown"), -1;

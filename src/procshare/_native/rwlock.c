@@ -285,7 +285,7 @@ static int begin_writing(handle_t *h, int64_t timeout) {
         if (hold->pending) return refuse(h, "a signal handler wants to write in the middle of its thread's wait to write");
         return hold->depth++, 0;
     }
-    if (reading_here(seg) != NULL) return refuse(h, "this thread reads it: to wait until nobody does would be for ever");
+    if (reading_here(seg) != NULL) return refuse(h, "this thread reads it: to wait until nobody does would be for ever; leave reading() first");
     if (seg->token == 0 && seat_take(seg) < 0) return raise_seatless(seg, errno), -1;
     slot_t *slot = h->slot;
     waiting_t w;

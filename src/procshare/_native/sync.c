@@ -158,7 +158,7 @@ static int once_more(handle_t *h, hold_t *hold, int64_t timeout) {
     if (h->kind != KIND_LOCK) return hold->depth++, 1;
     if (timeout == 0) return 0;
     object_name(h->seg, h->slot, name);
-    PyErr_Format(PyExc_RuntimeError, "%s is yours already, and is not re-entrant: to wait for it would be for ever", name);
+    PyErr_Format(PyExc_RuntimeError, "%s is yours already, and is not re-entrant: to wait for it would be for ever; SharedRLock nests", name);
     return -1;
 }
 

@@ -210,7 +210,7 @@ static PyObject *setdefault(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 static int as_int(PyObject *obj, PyObject *key) {
     if (PyLong_Check(obj) && !PyBool_Check(obj)) return 0;
-    PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds a %R", key, (PyObject *)Py_TYPE(obj));
+    PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds a %R; modify_item() changes any value", key, (PyObject *)Py_TYPE(obj));
     return -1;
 }
 
@@ -235,7 +235,7 @@ static int increment_locked(access_t *a, const mapkey_t *key, PyObject *name, Py
             uint64_t length;
             if (tagged_is_record((int64_t)word) && (record_at(a->seg, tagged_offset(word), &tag, &length) == NULL ||
                                                     (tag != RECORD_INT && tag != RECORD_BIGINT)))
-                return PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds something else", name), -1;
+                return PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds something else; modify_item() changes any value", name), -1;
             if (word_copy(a->seg, word, &copy) < 0 || (old = copy_decode(&copy)) == NULL) return -1;
         }
     }
