@@ -26,6 +26,7 @@ def test_help_names_every_command_and_exit_code() -> None:
     assert (asked.code, bare.code) == (0, 0)
     assert asked.out == bare.out
     assert all(f"\n  {command} " in asked.out for command in COMMANDS)
+    assert "..." not in asked.out.partition("Commands:")[2]
     assert "Exit codes: 0 all is well; 1 something is wrong" in asked.out
     assert "─" not in asked.out
 

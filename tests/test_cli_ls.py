@@ -51,6 +51,28 @@ def test_ls_fits_every_screen(monkeypatch: pytest.MonkeyPatch, columns: int) -> 
         assert any("test-dict" in line for line in lines)
 
 
+def test_ls_has_fewer_words_where_there_is_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are named, then counted; columns go; in the end each object has a few lines."""
+    state = procshare.SegmentInfo(
+        "training-state", "x", "value", 8192, 11001, (11001, 11002), 11002, False, "object", 0, 300.0, 7.25
+    )
+
+    def segments(all_users: bool = False) -> list[procshare.SegmentInfo]:
+        del all_users
+        return [state]
+
+    monkeypatch.setattr(procshare, "segments", segments)
+    assert "11001 11002  5.0 min  11002 for 7.2 s" in seen(monkeypatch, 100, "ls")[1]
+    assert seen(monkeypatch, 81, "ls")[1].endswith("8 KiB  11001  2         5.0 min  11002 for 7.2 s")
+    assert seen(monkeypatch, 52, "ls")[0].split() == ["name", "kind", "size", "locked", "by"]
+    assert seen(monkeypatch, 40, "ls") == [
+        "training-state",
+        "  value of object · 8 KiB · 2 attached",
+        "  · 5.0 min",
+        "  locked by 11002 for 7.2 s",
+    ]
+
+
 def test_ls_says_so_where_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentence for people, a line of titles for programs, an empty list in JSON."""
 

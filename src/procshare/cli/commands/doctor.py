@@ -27,10 +27,10 @@ _MARKS: dict[State, str] = {"ok": "✔", "note": "·", "warn": "!", "fail": "✘
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say whether all that procshare needs is there, and what to do about what is not.
+    """Say whether all that procshare needs is there.
 
-    Looks at the backend and its core, /dev/shm, limits, the kernel and this machine, and lets two processes count
-    together.
+    And what to do about what is not. It looks at the backend and its core, /dev/shm, limits, the kernel and this
+    machine, and lets two processes count together.
 
     Exits with 1 if something prevents procshare.
     """

@@ -24,9 +24,10 @@ _UNUSED = "not shown: nobody is attached, and the last one to look and leave wou
 
 
 def show(name: Name, as_json: Json = False) -> None:
-    """Show one shared object: what it is, who uses it, what is in it, how much it was waited for.
+    """Show one shared object: who uses it, and what is in it.
 
-    Nothing is changed, taken out or locked, and values are unpickled only as far as they are shown.
+    Also how much it was waited for. Nothing is changed, taken out or locked, and values are unpickled only as far as
+    they are shown.
 
     Exits with 1 if there is no such object.
     """

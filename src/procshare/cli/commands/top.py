@@ -34,7 +34,7 @@ Once: TypeAlias = Annotated[bool, typer.Option("--once", help="Count for one int
 
 
 def top(interval: Interval = 1.0, times: Count = None, once: Once = False, as_json: Json = False) -> None:
-    """Show all shared objects and what is done with them, the busiest first, again and again.
+    """Show all shared objects at work, the busiest first.
 
     Changes, waits, time-outs and deaths of lock owners are per second. Ctrl-C ends it, with exit code 0. In a pipe
     there is one table for each interval; with --json one object on each line.
@@ -43,7 +43,7 @@ def top(interval: Interval = 1.0, times: Count = None, once: Once = False, as_js
 
 
 def watch(name: Name, interval: Interval = 1.0, times: Count = None, once: Once = False, as_json: Json = False) -> None:
-    """Show one shared object and what is done with it, again and again.
+    """Show one shared object at work.
 
     Changes, waits, time-outs and deaths of lock owners are per second. Ctrl-C ends it, with exit code 0; if the object
     goes, the exit code is 1.

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def version(as_json: Json = False) -> None:
-    """Print the version; with --json those of Python and the backend as well."""
+    """Print the version.
+
+    With --json those of Python and the backend as well.
+    """
     print_version(as_json)
 
 
