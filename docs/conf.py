@@ -34,6 +34,7 @@ napoleon_custom_sections = [("Memory", "notes_style")]
 nitpick_ignore_regex = [
     ("py:.*", r"(?!procshare).*"),
     ("py:.*", r"procshare\._.*"),
+    ("py:.*", r"procshare\.testing\._.*"),
     ("py:.*", r"procshare\.backends\..*"),
 ]
 

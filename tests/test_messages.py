@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import messages_uses
 import procshare
 from messages import ROWS
 
 if TYPE_CHECKING:
     from messages import Row
 
+assert messages_uses.__doc__  # whose rows are in the table too
 PAGE = Path(__file__).parent.parent / "docs/reference/errors.md"
 BEGIN, END = "<!-- messages -->\n", "<!-- end of messages -->\n"
 

@@ -19,7 +19,7 @@ def check_key(key: object, depth: int = 0) -> None:
     if type(key) is not tuple:
         raise TypeError(f"{key!r} cannot be a key: {_reason(key)}. Keys are str, bytes, int, None, or tuples of these")
     if depth == _DEEPEST:
-        raise TypeError(f"a key nests at most {_DEEPEST} tuples")
+        raise TypeError(f"a key nests at most {_DEEPEST} tuples; make it flatter")
     for each in cast("tuple[object, ...]", key):
         check_key(each, depth + 1)
 

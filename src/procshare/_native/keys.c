@@ -13,10 +13,10 @@
 
 #define DEEPEST 50
 
-/* The interface says why, with the same words for every backend. */
+/* The interface says why, with the same words for every backend. (It finds nothing wrong with the part of a key that is too deep.) */
 static int refuse(PyObject *obj) {
     PyObject *done = PyObject_CallMethod(process.hooks, "check_key", "O", obj);
-    if (done != NULL) PyErr_SetString(PyExc_TypeError, "this cannot be a key");
+    if (done != NULL) PyErr_SetString(PyExc_TypeError, "a key nests at most 50 tuples; make it flatter");
     Py_XDECREF(done);
     return -1;
 }
