@@ -67,8 +67,8 @@ def test_ls_has_fewer_words_where_there_is_less_room(monkeypatch: pytest.MonkeyP
     assert seen(monkeypatch, 52, "ls")[0].split() == ["name", "kind", "size", "locked", "by"]
     assert seen(monkeypatch, 40, "ls") == [
         "training-state",
-        "  value of object · 8 KiB · 2 attached",
-        "  · 5.0 min",
+        "  value of object · 8 KiB · 2 attached ·",
+        "  5.0 min",
         "  locked by 11002 for 7.2 s",
     ]
 
