@@ -31,8 +31,8 @@ docs: install-docs          ## the documentation, as HTML in site/; a warning is
 pictures: install-cli       ## the pictures of the command line in the documentation, taken anew
 	$(BIN)/python docs/pictures.py
 
-bench: install-bench        ## every benchmark, each beside the standard library in the same run
-	$(BIN)/python benchmarks/run.py
+bench: install-bench        ## all tables and drawings of README and docs/benchmarks.md, measured anew: ten minutes
+	$(BIN)/python benchmarks/pages.py
 
 sanitize:                   ## the tests on cores built with ASan and UBSan, with TSan, with LSan
 	.ci/sanitize

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 from procshare.bench import channels, locks, states
 from procshare.bench.machine import Machine, this_machine
+from procshare.bench.measure import Effort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
+    from multiprocessing.context import BaseContext
 
-    from procshare.bench.measure import Effort, Row
+    from procshare.bench.measure import Row
+
+TITLE = "Sharing state between processes: the standard library beside procshare"
+SECONDS, ROUNDS = 3.0, 11
+QUICK_SECONDS, QUICK_ROUNDS = 0.3, 3
 
 ROWS: dict[str, Callable[[Effort], Row]] = {
     "counter": states.counter,
@@ -54,10 +60,15 @@ class Results:
     rows: list[Row]
 
 
+def effort(quick: bool, context: BaseContext) -> Effort:
+    """What is done for each row, unless somebody wishes otherwise."""
+    return Effort(QUICK_SECONDS, QUICK_ROUNDS, context) if quick else Effort(SECONDS, ROUNDS, context)
+
+
 def run(
     keys: Iterable[str],
     effort: Effort,
-    rows: Mapping[str, Callable[[Effort], Row]] = ROWS,
+    rows: Mapping[str, Callable[[Effort], Row]],
 ) -> Generator[Row]:
     """Measure these rows, one after the other."""
     for key in keys:

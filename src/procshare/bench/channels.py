@@ -193,7 +193,7 @@ def cores_waiting(effort: Effort, what: str, queues: Mapping[str, Any]) -> Row:
     with Crew(effort.context, *waits, partial(_put_late, list(queues.values()))) as crew:
         seen: list[dict[str, float]] = []
         for number in range(rounds):
-            used = crew.run(max(100, int(effort.seconds * 1000 / rounds))).results[:-1]
+            used = crew.run(max(50, int(effort.seconds * 1000 / rounds))).results[:-1]
             seen.append({name: 100 * part for name, part in zip(queues, used, strict=True)})
             effort.told((number + 1) / rounds)
     return Row(what, figures(seen), "%")

@@ -16,6 +16,7 @@ from procshare.bench.report import amount, compared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from procshare.bench.catalogue import Results
     from procshare.bench.measure import Figure, Row
 
 _WIDTH, _LABELS, _RIGHT, _LINE = 920, 400, 30, 26
@@ -36,9 +37,9 @@ def svg(rows: Sequence[Row], title: str, note: str) -> str:
     """
     ways = list(dict.fromkeys(figure.way for row in rows for figure in row.others))
     legend = _legend_lines(ways)
-    top, notes = 62 + 20 * len(legend), _broken(note, 125)
+    top, notes = 62 + 20 * len(legend), _broken(note, 140)
     bottom = top + _LINE * len(rows)
-    height = bottom + 44 + 16 * len(notes)
+    height = bottom + 52 + 16 * len(notes)
     root = Element(
         "svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {_WIDTH} {height}", role="img", width=str(_WIDTH)
     )
@@ -55,11 +56,17 @@ def svg(rows: Sequence[Row], title: str, note: str) -> str:
     _grid(page, scale, top, bottom)
     for number, row in enumerate(rows):
         _row(page, scale, row, ways, top + _LINE * number)
-    _text(page, scale.x(1), bottom + 32, "times procshare's figure", {"fill": "#57606a"})
+    axis = "how many times procshare's figure; left of 1, procshare is behind"
+    _text(page, _WIDTH - _RIGHT, bottom + 34, axis, {"text-anchor": "end", "font-size": "11", "fill": "#57606a"})
     for number, line_of_note in enumerate(notes):
         _text(page, 20, bottom + 56 + 16 * number, line_of_note, {"font-size": "11", "fill": "#57606a"})
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
+
+
+def drawing(results: Results, title: str) -> str:
+    """A whole run, with its machine below it."""
+    return svg(results.rows, title, f"{results.machine}; medians of {results.rounds} rounds, with quartiles")
 
 
 class _Scale:

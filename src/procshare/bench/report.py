@@ -58,6 +58,14 @@ def _better(row: Row) -> str:
     return ", ".join(f"{compared(figure, row.unit)} as {figure.way}" for figure in better)
 
 
+def about(results: Results, command: str) -> str:
+    """How a run came to be, in a sentence for a document."""
+    return (
+        f"`{command}`, {results.machine}; {results.seconds:g} s a row, {results.rounds} rounds, processes by"
+        f" {results.start_method}.\n"
+    )
+
+
 def markdown(rows: Iterable[Row]) -> str:
     """A line for each way, under one for each row."""
     lines = ["| | median | ± | procshare is |", "| --- | --: | --: | --- |"]

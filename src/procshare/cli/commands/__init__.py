@@ -11,6 +11,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "top": ("top", "watch"),
     "removal": ("rm", "prune"),
     "doctor": ("doctor",),
+    "bench": ("bench",),
     "version": ("version",),
 }
 """From a module to the commands that it adds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Annotated, TypeAlias
 
 import typer
@@ -25,4 +26,27 @@ Name: TypeAlias = Annotated[
 ]
 Names: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="NAME...", autocompletion=completed, help="Names of objects, as `ls` shows them.")
+]
+
+_METHODS = multiprocessing.get_all_start_methods()
+
+
+def _start_method(given: str | None) -> str | None:
+    if given is not None and given not in _METHODS:
+        raise typer.BadParameter(f"{given!r} is none of {', '.join(_METHODS)}")
+    return given
+
+
+def _methods(incomplete: str) -> list[str]:
+    return [method for method in _METHODS if method.startswith(incomplete)]
+
+
+StartMethod: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        callback=_start_method,
+        autocompletion=_methods,
+        metavar="|".join(_METHODS),
+        help="How multiprocessing starts them. Default: Python's own choice.",
+    ),
 ]
