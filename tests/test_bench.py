@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from functools import partial
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -225,3 +228,36 @@ def test_rows_come_to_figures(key: str) -> None:
     assert row.ours.way == OURS
     assert all(figure.median > 0 for figure in row.figures)
     assert len(row.figures) > 1
+
+
+ORPHAN = """
+import multiprocessing, os, sys
+from procshare.bench import catalogue
+from procshare.bench.measure import Effort
+
+def tell(_done):
+    print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+    sys.stdin.readline()
+
+if __name__ == "__main__":
+    list(catalogue.run(["round-trip"], Effort(0.02, 2, multiprocessing.get_context("fork"), tell), catalogue.ROWS))
+"""
+
+
+def test_workers_and_managers_end_with_a_benchmark_that_is_killed() -> None:
+    """None is left behind, whatever it was doing."""
+    command = [sys.executable, "-c", ORPHAN]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as doomed:
+        assert doomed.stdout is not None
+        left = [os.pidfd_open(int(pid)) for pid in doomed.stdout.readline().split()]
+        doomed.kill()
+    alive = [process for process in left if not wait([process], 20)]
+    for process in alive:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    for process in left:
+        os.close(process)
+
+    assert len(left) >= 10
+    assert alive == []

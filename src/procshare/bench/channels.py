@@ -16,7 +16,7 @@ import numpy as np
 
 from procshare import SharedPipe, SharedQueue
 from procshare.bench.measure import OURS, Row, Way, called, figures
-from procshare.bench.processes import Crew, must_be
+from procshare.bench.processes import Crew, manager, must_be
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -91,7 +91,7 @@ def _queues(effort: Effort, capacity: int = DEFAULT_BYTES) -> Generator[dict[str
     reader, writer = context.Pipe(duplex=False)
     with (
         SharedQueue[Any](capacity=capacity) as queue,
-        context.Manager() as manager,
+        manager(context) as server,
         closing(context.Queue()) as theirs,
         closing(context.SimpleQueue()) as simple,
     ):
@@ -100,7 +100,7 @@ def _queues(effort: Effort, capacity: int = DEFAULT_BYTES) -> Generator[dict[str
             "mp.Queue": theirs,
             "mp.SimpleQueue": simple,
             "mp.Pipe": PipeChannel(writer.send, reader.recv),
-            "Manager": manager.Queue(),
+            "Manager": server.Queue(),
         }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from procshare import SharedCounter, SharedDict, SharedLock, SharedRLock
 from procshare.bench.measure import OURS, Way, called, statement
-from procshare.bench.processes import Crew, must_be
+from procshare.bench.processes import Crew, manager, must_be
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,22 +22,22 @@ PAIR = "x.acquire()\nx.release()"
 
 def lock(effort: Effort) -> Row:
     """Nobody else wants it."""
-    with closing(SharedLock()) as ours, effort.context.Manager() as manager:
+    with closing(SharedLock()) as ours, manager(effort.context) as server:
         ways = {
             OURS: statement(PAIR, x=ours),
             "mp.Lock": statement(PAIR, x=effort.context.Lock()),
-            "Manager": statement(PAIR, x=manager.Lock()),
+            "Manager": statement(PAIR, x=server.Lock()),
         }
         return effort.compare("lock: acquire() and release()", "nobody else wants it", ways)
 
 
 def rlock(effort: Effort) -> Row:
     """As a block."""
-    with closing(SharedRLock()) as ours, effort.context.Manager() as manager:
+    with closing(SharedRLock()) as ours, manager(effort.context) as server:
         ways = {
             OURS: statement("with x: pass", x=ours),
             "mp.RLock": statement("with x: pass", x=effort.context.RLock()),
-            "Manager": statement("with x: pass", x=manager.RLock()),
+            "Manager": statement("with x: pass", x=server.RLock()),
         }
         return effort.compare("rlock: an empty block", "with SharedRLock()", ways)
 
@@ -79,8 +79,8 @@ def contended(effort: Effort) -> Row:
     """One number, wanted by four."""
     with ExitStack() as stack:
         ours, theirs = stack.enter_context(SharedCounter()), effort.context.Value("q", 0)
-        manager = stack.enter_context(effort.context.Manager())
-        proxy, lock = manager.Value("q", 0), manager.Lock()
+        server = stack.enter_context(manager(effort.context))
+        proxy, lock = server.Value("q", 0), server.Lock()
 
         def four(job: Job, total: Callable[[], int]) -> Way:
             return contending(stack, effort.context, job, total, PROCESSES)
@@ -121,6 +121,6 @@ def lock_life(effort: Effort) -> Row:
 
 def dict_life(effort: Effort) -> Row:
     """Making one, and closing it; the manager runs already."""
-    with effort.context.Manager() as manager:
-        ways = {OURS: called(lambda: SharedDict[str, int]().close()), "Manager": called(manager.dict)}
+    with manager(effort.context) as server:
+        ways = {OURS: called(lambda: SharedDict[str, int]().close()), "Manager": called(server.dict)}
         return effort.compare("dict: make and close", "in a manager that runs already", ways)

@@ -7,9 +7,12 @@ can be pickled unless they are forked, so it is a function of a module, with `fu
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.managers import SyncManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procshare.bench.measure import BenchmarkFailed, now
@@ -107,7 +110,28 @@ class Crew:
         return answer
 
 
+def end_with_parent() -> None:
+    """End this process when the one that started it has gone, however that went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_await_end, args=(parent.sentinel,), daemon=True).start()
+
+
+def _await_end(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def manager(context: BaseContext) -> SyncManager:
+    """What `context.Manager()` gives, but its process goes with this one."""
+    made = SyncManager(ctx=context)
+    with interrupts_held_back():
+        made.start(end_with_parent)
+    return made
+
+
 def _work(job: Job, barrier: Any, pipe: Connection[Any, Any]) -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent answers it, by ending its workers
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     while True:

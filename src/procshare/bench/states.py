@@ -10,6 +10,7 @@ import numpy as np
 
 from procshare import SharedArray, SharedCounter, SharedDict, SharedList, SharedValue
 from procshare.bench.measure import OURS, Way, after, called, for_each, statement
+from procshare.bench.processes import manager
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,11 +24,11 @@ _GUARDED = "with v.get_lock():\n    v.value += 1"
 
 def counter(effort: Effort) -> Row:
     """Adding 1, so that none is lost."""
-    with SharedCounter() as ours, effort.context.Manager() as manager:
+    with SharedCounter() as ours, manager(effort.context) as server:
         ways = {
             OURS: statement("c.increment()", c=ours),
             "mp.Value": statement(_GUARDED, v=effort.context.Value("q", 0)),
-            "Manager": statement("with lock:\n    v.value += 1", v=manager.Value("q", 0), lock=manager.Lock()),
+            "Manager": statement("with lock:\n    v.value += 1", v=server.Value("q", 0), lock=server.Lock()),
         }
         return effort.compare(
             "counter: add 1, none lost", "SharedCounter.increment(); a block under a lock elsewhere", ways
@@ -36,32 +37,32 @@ def counter(effort: Effort) -> Row:
 
 def guarded(effort: Effort) -> Row:
     """A block that reads and writes a number, with nobody else between."""
-    with SharedValue(0, "q") as ours, effort.context.Manager() as manager:
+    with SharedValue(0, "q") as ours, manager(effort.context) as server:
         ways = {
             OURS: statement("with v.locked() as cell:\n    cell.value += 1", v=ours),
             "mp.Value": statement(_GUARDED, v=effort.context.Value("q", 0)),
-            "Manager": statement("with lock:\n    v.value += 1", v=manager.Value("q", 0), lock=manager.Lock()),
+            "Manager": statement("with lock:\n    v.value += 1", v=server.Value("q", 0), lock=server.Lock()),
         }
         return effort.compare("value: a block under its lock that adds 1", "with SharedValue.locked()", ways)
 
 
 def value(effort: Effort) -> Row:
     """Reading a number."""
-    with SharedValue(0.5) as ours, effort.context.Manager() as manager:
+    with SharedValue(0.5) as ours, manager(effort.context) as server:
         ways = {
             OURS: statement("v.value", v=ours),
             "mp.Value": statement("v.value", v=effort.context.Value("d", 0.5)),
-            "Manager": statement("v.value", v=manager.Value("d", 0.5)),
+            "Manager": statement("v.value", v=server.Value("d", 0.5)),
         }
         return effort.compare("value: read it", "SharedValue.value", ways)
 
 
 def _dicts(effort: Effort, what: str, how: str, body: str, stored: object, written: object) -> Row:
     contents = dict.fromkeys(KEYS, stored)
-    with SharedDict(contents) as ours, effort.context.Manager() as manager:
+    with SharedDict(contents) as ours, manager(effort.context) as server:
         ways = {
             OURS: for_each(body, KEYS, d=ours, v=written),
-            "Manager": for_each(body, KEYS[:100], d=manager.dict(contents), v=written),
+            "Manager": for_each(body, KEYS[:100], d=server.dict(contents), v=written),
         }
         return effort.compare(what, how, ways)
 
@@ -84,18 +85,18 @@ def dict_object(effort: Effort) -> Row:
 def dict_update(effort: Effort) -> Row:
     """All keys in one call, which is one message to a manager."""
     new = dict.fromkeys(KEYS, 2)
-    with SharedDict(new) as ours, effort.context.Manager() as manager:
+    with SharedDict(new) as ours, manager(effort.context) as server:
         ways = {
             OURS: statement("d.update(new)", d=ours, new=new),
-            "Manager": statement("d.update(new)", d=manager.dict(new), new=new),
+            "Manager": statement("d.update(new)", d=server.dict(new), new=new),
         }
         return effort.compare("dict: update() of 1,000 keys", "one call, which is one message to a manager", ways)
 
 
 def list_append(effort: Effort) -> Row:
     """To a list that is empty when a round begins."""
-    with SharedList[int]() as ours, effort.context.Manager() as manager:
-        return effort.compare("list: append an int", "", {OURS: _append(ours), "Manager": _append(manager.list())})
+    with SharedList[int]() as ours, manager(effort.context) as server:
+        return effort.compare("list: append an int", "", {OURS: _append(ours), "Manager": _append(server.list())})
 
 
 def _append(items: Any) -> Way:
@@ -108,11 +109,11 @@ def list_read(effort: Effort) -> Row:
     places = [number * 7919 % 1000 for number in numbers]
     shareable = ShareableList(numbers)
     try:
-        with SharedList(numbers) as ours, effort.context.Manager() as manager:
+        with SharedList(numbers) as ours, manager(effort.context) as server:
             ways = {
                 OURS: for_each("s[k]", places, s=ours),
                 "ShareableList": for_each("s[k]", places, s=shareable),
-                "Manager": for_each("s[k]", places[:100], s=manager.list(numbers)),
+                "Manager": for_each("s[k]", places[:100], s=server.list(numbers)),
             }
             return effort.compare("list: read an item", "s[i] of an int; 1,000 items", ways)
     finally:
