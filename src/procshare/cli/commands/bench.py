@@ -37,7 +37,7 @@ def bench(
     start_method: StartMethod = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the standard library's ways of sharing with procshare's, on this machine.
+    """Time the standard library's ways of sharing beside procshare's.
 
     Each row is the same work done in several ways, in turn, in the same run: mp.Value, Array, Queue, SimpleQueue, Pipe,
     Lock, RLock, Manager, SharedMemory, ShareableList. Medians, with half of what lies between the quartiles. "As fast"
