@@ -762,7 +762,8 @@ sys.stdin.readline()
         assert until(lambda: described(made.name).attached == (os.getpid(),))
         with made.locked():
             assert described(made.name).holder == os.getpid()
-        assert procshare.segments() == sorted(procshare.segments())
+        listed = [info.name for info in procshare.segments()]
+        assert listed == sorted(listed)
     assert made.name not in {info.name for info in procshare.segments()}
 
 

@@ -11,14 +11,42 @@ from typing import Any, Self, TypeVar, final
 from typing_extensions import Buffer
 
 _T = TypeVar("_T")
+_Found = tuple[
+    int,  # slot
+    int,  # generation
+    int,  # kind
+    int,  # type code
+    int,  # holder's pid; 0: none
+    int,  # since when, CLOCK_MONOTONIC ns; 0: unknown
+    int,  # created, CLOCK_REALTIME ns; 0: unknown
+    tuple[int, int, int],  # waits, timeouts, owner deaths
+    int | None,  # changes
+    int | None,  # length
+    bool,  # whether somebody waits
+]
 
 def configure(errors: ModuleType, hooks: ModuleType) -> None: ...
 def document(cls: type[Any], name: str, doc: str, /) -> None: ...
 def specialize(cls: type[_T]) -> type[_T]: ...
 def reap(name: str) -> bool: ...
 def inspect(
-    name: str,
-) -> tuple[int, int, int, int, list[int], int, bool, int, list[int], list[tuple[int, int, int, int]]]: ...
+    name: str, foreign: bool = False, /
+) -> tuple[
+    int,  # kind
+    int,  # size
+    int,  # flags
+    int,  # creator's pid
+    list[int],  # pids of who is attached
+    int,  # when it was handed over, CLOCK_REALTIME s
+    bool,  # whether it waits for somebody to attach
+    int,  # id
+    list[int],  # ids of the containers that have claimed it or something in it
+    int,  # user
+    int,  # created, CLOCK_REALTIME ns
+    bytes | None,  # an array's description
+    list[_Found],
+]: ...
+def tell_deaths() -> None: ...
 def tracker_of(name: str) -> int: ...
 def holds() -> list[tuple[str, int, bool]]: ...
 def objects() -> set[str]: ...
@@ -57,6 +85,7 @@ class Handle:
     def _label(self) -> str: ...
     def _known_as(self) -> str | None: ...
     def _holder(self) -> int: ...
+    def _tally(self, late: bool, /) -> None: ...
     def _want(self, persist: bool, /) -> None: ...
 
 class Counter(Handle):

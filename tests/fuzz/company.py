@@ -60,7 +60,7 @@ def spoil(world: inputs.World, how: str, chance: random.Random) -> None:
     elif how == "payload":
         struct.pack_into("=QQ", whole, 24, chance.choice([0, 8192, len(whole)]), chance.choice([0, 8, 4096, 1 << 63]))
     elif how == "slots":
-        struct.pack_into("=I", whole, 52, chance.choice([0, 1, 416, 1 << 31]))
+        struct.pack_into("=I", whole, 52, chance.choice([0, 1, 332, 1 << 31]))
     elif how == "empty":
         whole = bytearray(chance.choice([0, 100, 8192, 20_000]))
     elif how == "noise":
@@ -76,7 +76,7 @@ def spoil(world: inputs.World, how: str, chance: random.Random) -> None:
 def locks_of(world: inputs.World) -> list[int]:
     """Where a segment has its locks."""
     root = inputs.STATE["ROOT"] + 16
-    slots = [12288 + 128 * i + 16 for i in range(416)] if "#" in world.name else []
+    slots = [12288 + 128 * i + 16 for i in range(332)] if "#" in world.name else []
     queues = (
         [at for at, size in inputs.CHANNEL["of_queue"](world.files[world.segment])["locks"] if size]
         if queue(world)

@@ -108,6 +108,7 @@ static void end(hold_t *hold) {
         FAULT(array_committing);
         atomic_store(&slot->word, (int64_t)(((uint64_t)atomic_load(&slot->word) | 1) + 1));
         FAULT(array_committed);
+        atomic_store_explicit(&slot->since, 0, memory_order_relaxed);
     }
     lock_release(hold, true);
 }

@@ -13,11 +13,12 @@
 
 static int open_plainly(const char *path, int flags) { return AGAIN(open(path, flags)); }
 
-/* Open a segment's file, refusing what another user could have put there: a descriptor, -1 with an exception. */
-static int open_checked(const char *name, struct stat *st, int how(const char *path, int flags)) {
+/* Open a segment's file, refusing what another user could have put there, unless *foreign*, which is only to be read: a descriptor, -1
+ * with an exception. */
+static int open_checked(const char *name, struct stat *st, bool foreign, int how(const char *path, int flags)) {
     char path[NAME_ROOM + 16];
     if (shm_path(path, sizeof path, name) < 0) return -1;
-    int fd = how(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = how(path, (foreign ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         if (errno == ENOENT) raise_named("NotFound", name, "");
         else if (errno == EACCES || errno == ELOOP || errno == EISDIR || errno == ENXIO)
@@ -28,18 +29,21 @@ static int open_checked(const char *name, struct stat *st, int how(const char *p
     const char *refused = NULL;
     if (fstat(fd, st) < 0) refused = "it cannot be examined";
     else if (!S_ISREG(st->st_mode)) refused = "it is not a regular file";
-    else if (st->st_uid != geteuid()) refused = "it belongs to another user";
-    else if (st->st_mode & 077) refused = "others may read or write it; procshare's segments are mode 0600";
+    else if (!foreign && st->st_uid != geteuid()) refused = "it belongs to another user";
+    else if (!foreign && st->st_mode & 077) refused = "others may read or write it; procshare's segments are mode 0600";
     if (refused == NULL) return fd;
     raise_named("NotOwned", name, "%s", refused);
     close(fd);
     return -1;
 }
 
-/* The file of a segment, for a look without attaching; -1 without an exception. */
+/* For a look without attaching; -1 with an exception. */
+int segment_open_checked(const char *name, struct stat *st, bool foreign) { return open_checked(name, st, foreign, open_sparing); }
+
+/* The same; -1 without an exception. */
 int segment_open(const char *name) {
     struct stat st;
-    int fd = open_checked(name, &st, open_sparing);
+    int fd = open_checked(name, &st, false, open_sparing);
     if (fd < 0) PyErr_Clear();
     return fd;
 }
@@ -62,7 +66,8 @@ static const char *header_fault(const header_t *h, uint64_t file_size) {
     return NULL;
 }
 
-static int read_header(int fd, const char *name, const struct stat *st, header_t *h) {
+/* 0, or -1 with CorruptSegment or VersionMismatch. */
+int segment_read_header(int fd, const char *name, const struct stat *st, header_t *h) {
     ssize_t n = st->st_size < (off_t)HEADER_SIZE ? 0 : AGAIN(pread(fd, h, sizeof *h, 0));
     if (n != (ssize_t)sizeof *h) {
         if (n < 0) raise_os(errno, name);
@@ -124,9 +129,9 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
 int segment_reap(const char *name, bool in_flight) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st, open_sparing), done = 0;
-    if (fd >= 0 && read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
-        if (read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
+    int fd = open_checked(name, &st, false, open_sparing), done = 0;
+    if (fd >= 0 && segment_read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
+        if (segment_read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
             done = unlink_held(fd, name, &h);
         seat_drop_all(fd);
     }
@@ -171,8 +176,8 @@ seg_t *segment_peek(const char *name) {
     struct stat st;
     header_t h;
     seg_t *seg = NULL;
-    int fd = open_checked(name, &st, open_sparing);
-    if (fd >= 0 && read_header(fd, name, &st, &h) == 0) seg = map_checked(fd, &st, &h, name);
+    int fd = open_checked(name, &st, false, open_sparing);
+    if (fd >= 0 && segment_read_header(fd, name, &st, &h) == 0) seg = map_checked(fd, &st, &h, name);
     if (seg == NULL && fd >= 0) close(fd);
     PyErr_Clear();
     return seg;
@@ -229,7 +234,7 @@ seg_t *segment_attach(const char *name) {
         char path[NAME_ROOM + 16];
         if (shm_path(path, sizeof path, name) < 0) return NULL;
         seg_t *seg = lstat(path, &st) == 0 ? mapped_already(&st) : NULL; /* then it was checked, and needs no descriptor */
-        int fd = seg == NULL ? open_checked(name, &st, open_plainly) : -1;
+        int fd = seg == NULL ? open_checked(name, &st, false, open_plainly) : -1;
         if (seg == NULL && fd < 0) return NULL;
         FAULT(segment_opened);
         if (seg == NULL && (seg = mapped_already(&st)) != NULL) close(fd);
@@ -242,7 +247,7 @@ seg_t *segment_attach(const char *name) {
             segment_ref(seg);
             return seg;
         }
-        if (read_header(fd, name, &st, &h) < 0 || (seg = map_checked(fd, &st, &h, name)) == NULL) {
+        if (segment_read_header(fd, name, &st, &h) < 0 || (seg = map_checked(fd, &st, &h, name)) == NULL) {
             close(fd);
             return NULL;
         }
@@ -261,114 +266,13 @@ seg_t *segment_attach(const char *name) {
     return raise_named("NotFound", name, "it was replaced again and again while attaching");
 }
 
-/* ---- looking without attaching ---- */
-
-static PyObject *seated(int fd, const char *base) {
-    PyObject *pids = PyList_New(0);
-    const seat_t *seats = (const seat_t *)(base + SEATS_OFFSET);
-    for (uint32_t seat = 0; pids != NULL && seat < SEAT_COUNT; seat++) {
-        if (atomic_load(&seats[seat].generation) == 0 || !seat_taken(fd, seat)) continue;
-        PyObject *pid = PyLong_FromUnsignedLong(atomic_load(&seats[seat].pid));
-        if (pid == NULL || PyList_Append(pids, pid) < 0) Py_CLEAR(pids);
-        Py_XDECREF(pid);
-    }
-    return pids;
-}
-
-static long holder_of(int fd, const char *base, const slot_t *slot) {
-    uint32_t lock = atomic_load(&slot->lock), seat = ((lock & ~LOCK_WAITERS) >> 21) - 1;
-    if (lock == 0 || seat >= SEAT_COUNT || !seat_taken(fd, seat)) return 0;
-    const seat_t *taken = (const seat_t *)(base + SEATS_OFFSET) + seat;
-    if ((atomic_load(&taken->generation) & LOCK_GENERATION) != (lock & LOCK_GENERATION)) return 0;
-    return (long)atomic_load(&taken->pid);
-}
-
-static PyObject *live_objects(int fd, const char *base, const header_t *h) {
-    PyObject *objects = PyList_New(0);
-    for (uint32_t i = 0; objects != NULL && i <= h->slots; i++) {
-        const slot_t *slot = i == 0 ? &((const header_t *)base)->root : (const slot_t *)(base + SLOTS_OFFSET) + (i - 1);
-        if (slot->state != SLOT_LIVE || (i == 0) == (h->kind == KIND_SLAB)) continue;
-        if (i > 0 && !(slot->flags & SLOT_EXPORTED)) continue;
-        PyObject *object = Py_BuildValue("(IIil)", i, slot->generation, (int)slot->kind, holder_of(fd, base, slot));
-        if (object == NULL || PyList_Append(objects, object) < 0) Py_CLEAR(objects);
-        Py_XDECREF(object);
-    }
-    return objects;
-}
-
-/* The ids of the containers that have claimed it, or something in it. */
-static PyObject *claims_on(const char *base, uint32_t slots) {
-    PyObject *claims = PyList_New(0);
-    for (uint32_t i = 0; claims != NULL && i <= slots; i++) {
-        uint64_t claim = i == 0 ? atomic_load(&((const header_t *)(const void *)base)->claim) : ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
-        PyObject *id = claim != 0 ? PyLong_FromUnsignedLongLong(claim) : NULL;
-        if (claim != 0 && (id == NULL || PyList_Append(claims, id) < 0)) Py_CLEAR(claims);
-        Py_XDECREF(id);
-    }
-    return claims;
-}
-
-/* Whether something in it was handed over, and waits to be attached to. What a container had claimed does not wait: if that is
- * gone, its end was this one's. */
-static bool waits_for_somebody(const char *base, uint32_t slots) {
-    const header_t *h = (const header_t *)base;
-    if ((h->root.flags & SLOT_IN_FLIGHT) && atomic_load(&h->claim) == 0) return true;
-    for (uint32_t i = 1; i <= slots; i++) {
-        const slot_t *slot = (const slot_t *)(base + SLOTS_OFFSET) + (i - 1);
-        uint64_t claim = ((const uint64_t *)(const void *)(base + HEADER_SIZE))[i];
-        if ((slot->flags & SLOT_IN_FLIGHT) && slot->state == SLOT_LIVE && claim == 0) return true;
-    }
-    return false;
-}
-
-static int read_window(int fd, const char *name, char *base, size_t window) {
-    if (base == NULL) return PyErr_NoMemory(), -1;
-    ssize_t n = AGAIN(pread(fd, base, window, 0));
-    if (n == (ssize_t)window) return 0;
-    if (n < 0) raise_os(errno, name);
-    else raise_named("CorruptSegment", name, "the file is too short");
-    return -1;
-}
-
-/* (kind, size, flags, creator pid, seated pids, handed at, in flight, id, claims, [(slot, generation, kind, holder), ...]) */
-PyObject *segment_inspect(const char *name) {
-    struct stat st;
-    header_t h;
-    int fd = open_checked(name, &st, open_sparing);
-    if (fd < 0) return NULL;
-    PyObject *out = NULL, *pids = NULL, *objects = NULL, *claims = NULL;
-    if (read_header(fd, name, &st, &h) == 0) {
-        size_t window = h.kind == KIND_SLAB ? SLAB_SIZE : HEADER_SIZE;
-        char *base = aligned_alloc(128, window);
-        int done = read_window(fd, name, base, window);
-        FAULT(segment_inspecting);
-        /* Read again after the look at the seats: who sat there a moment ago may have handed it over, or stored it in a
-         * container, before it left. */
-        if (done == 0 && (pids = seated(fd, base)) != NULL && read_window(fd, name, base, window) == 0 &&
-            (claims = claims_on(base, h.slots)) != NULL && (objects = live_objects(fd, base, &h)) != NULL) {
-            header_t *real = (header_t *)base;
-            /* A container's file has holes, so its memory is what it takes. */
-            uint64_t size = is_container(h.kind) ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
-            out = Py_BuildValue("(iKIIOKOKOO)", (int)h.kind, (unsigned long long)size, (unsigned)real->flags,
-                                (unsigned)h.creator_pid, pids, (unsigned long long)real->handed_at,
-                                waits_for_somebody(base, h.slots) ? Py_True : Py_False, (unsigned long long)h.id, claims, objects);
-        }
-        free(base);
-    }
-    Py_XDECREF(pids);
-    Py_XDECREF(claims);
-    Py_XDECREF(objects);
-    close(fd);
-    return out;
-}
-
 /* What identifies the resource tracker that answers for a segment; 0: none does. */
 PyObject *segment_tracker(const char *name) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st, open_sparing);
+    int fd = open_checked(name, &st, false, open_sparing);
     if (fd < 0) return NULL;
-    int seen = read_header(fd, name, &st, &h);
+    int seen = segment_read_header(fd, name, &st, &h);
     close(fd);
     return seen < 0 ? NULL : PyLong_FromUnsignedLongLong(atomic_load(&h.tracker));
 }

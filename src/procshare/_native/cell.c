@@ -125,11 +125,13 @@ static int finish(hold_t *hold, uint8_t kind, uint8_t code, bool commit) {
         FAULT(counter_committed);
         return commit;
     }
+    atomic_store_explicit(&slot->since, 0, memory_order_relaxed);
     if (!commit || !hold->dirty) return 0;
     if (code == 0) return store_publish(hold->seg, slot, hold->pending, hold->record) < 0 ? -1 : 1;
     FAULT(value_committing);
     atomic_store_explicit(&slot->word, hold->pending, memory_order_release);
     FAULT(value_committed);
+    count_commit(slot);
     return 1;
 }
 

@@ -375,6 +375,9 @@ seg_t *container_create(uint32_t kind) {
     return NULL;
 }
 
+/* It has what it is made with, and nobody else knows it yet: changes count from here on. */
+void container_filled(seg_t *seg) { put(&container_of(seg)->sequence, 0); }
+
 /* ---- generations ---- */
 
 /* Begin the next generation in *new, with the current one's table and arena as far as they stay. */

@@ -75,6 +75,7 @@ static int change(handle_t *h, enum op op, int64_t arg, int64_t expected, int64_
                 return raise_closed(), -1;
             }
             slot = hold->slot;
+            atomic_store_explicit(&slot->since, 0, memory_order_relaxed); /* the last block's: this is none */
             if (atomic_load(&slot->word) == COUNTER_LOCKED) atomic_store(&slot->word, atomic_load(&slot->saved)); /* a dead one's mark */
             *old = atomic_load(&slot->word);
         }

@@ -105,6 +105,7 @@ int handle_create_container(handle_t *h, uint8_t kind) {
 /* It is filled: give it its name, if it was asked to have one, or keeps others, by whom it is looked for. */
 int handle_publish_container(handle_t *h, PyObject *name) {
     h->seg->making = false;
+    container_filled(h->seg);
     if (handle_publish(h, name) < 0) return -1;
     if (!container_keeps(h->seg) || segment_name(h->seg) == 0) return 0;
     handle_abort(h);
@@ -351,6 +352,15 @@ static PyObject *method_await_change(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* _tally(late): somebody waits here by a loop in Python, or did so in vain. */
+static PyObject *method_tally(PyObject *self, PyObject *late) {
+    handle_t *h = (handle_t *)self;
+    if (h->seg == NULL) Py_RETURN_NONE;
+    tally_t *tally = tally_of(h->seg, h->slot);
+    count_one(late == Py_True ? &tally->timeouts : &tally->waits);
+    Py_RETURN_NONE;
+}
+
 static PyObject *method_want(PyObject *self, PyObject *persist) {
     handle_t *h = (handle_t *)self;
     uint32_t flags = SEG_SHARED | (PyObject_IsTrue(persist) ? SEG_PERSIST : 0);
@@ -394,6 +404,7 @@ static PyMethodDef methods[] = {
     {"_label", method_label, METH_NOARGS, NULL},
     {"_known_as", method_known_as, METH_NOARGS, NULL},
     {"_holder", method_holder, METH_NOARGS, NULL},
+    {"_tally", method_tally, METH_O, NULL},
     {"_want", method_want, METH_O, NULL},
     {"close", method_close, METH_NOARGS, NULL},
     {"unlink", method_unlink, METH_NOARGS, NULL},

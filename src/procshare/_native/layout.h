@@ -1,8 +1,8 @@
 /* What lies in shared memory, byte by byte. Everything here is read by other processes.
  *
  *   segment:  | header, 8 KiB                                   | payload           | heap, grows ... |
- *   header:   | fields | root slot | meta, 1 KiB | seats, 768 × 8 bytes |
- *   slab:     payload is a page of claims, 8 bytes a slot, and 416 slots of 128 bytes
+ *   header:   | fields | root slot, its tally | meta, 1 KiB | seats, 768 × 8 bytes |
+ *   slab:     payload is a page of claims, 8 bytes a slot, 332 slots of 128 bytes, and a tally for each, 32 bytes
  *   array:    payload is the elements, C order
  *   counter, value with a name of their own: no payload; the root slot is the object
  *   container: no payload; its root is where other kinds have meta, the rest lies in extents, see container.c
@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC "procshr\x01"
-#define LAYOUT_VERSION 2u
+#define LAYOUT_VERSION 3u
 #define HEADER_SIZE 8192u
 #define META_OFFSET 1024u
 #define META_ROOM 1024u
@@ -28,7 +28,8 @@
 #define SEAT_LOCK_BASE (1LL << 60) /* file offset of seat 0's locked byte, far beyond any data */
 #define SLAB_SIZE 65536u
 #define SLOTS_OFFSET (HEADER_SIZE + 4096u)
-#define SLAB_SLOTS ((SLAB_SIZE - SLOTS_OFFSET) / 128u)
+#define SLAB_SLOTS ((SLAB_SIZE - SLOTS_OFFSET) / (128u + 32u))
+#define TALLIES_OFFSET (SLOTS_OFFSET + SLAB_SLOTS * 128u)
 #define NAME_ROOM 232
 
 enum kind {
@@ -63,7 +64,7 @@ enum { SLOT_FREE = 0, SLOT_LIVE = 1, SLOT_DEAD = 2 };
  *          array: a sequence number, odd while a block holds the lock; odd and unlocked: its holder died.
  *          semaphore: free permits; `saved`: all of them. Event: 2 * how often it was set + whether it is. Barrier, read-write
  *          lock: see there.
- * version  counts published records, so that a reader knows that the one it copied was not replaced.
+ * version  of a value: counts commits, so that a reader knows that the record it copied was not replaced, and people how many.
  * buffer   offset << 6 | log2(capacity): where the two records lie that are published in turn.
  */
 typedef struct {
@@ -76,11 +77,20 @@ typedef struct {
     uint8_t code;
     _Atomic uint8_t flags;
     _Atomic uint8_t state;
-    _Atomic uint64_t since; /* CLOCK_MONOTONIC ns, coarse: when the lock was taken by a block */
+    _Atomic uint64_t since; /* CLOCK_MONOTONIC ns, coarse: when the holder's block began; 0: there is none. Of a counter the last one's. */
     _Atomic uint64_t version;
     _Atomic uint64_t buffer[2];
     char inline_room[2][32];
 } slot_t;
+
+/* What became of those who wanted a slot, for people. Nobody acts by it, and it is added to where somebody sleeps or repairs anyway. A
+ * death right before costs one count, and nothing else. */
+typedef struct {
+    _Atomic uint64_t waits;        /* how often somebody went to sleep for it */
+    _Atomic uint64_t timeouts;     /* and how many of these waits were in vain */
+    _Atomic uint64_t owner_deaths; /* how often something was taken back from the dead */
+    _Atomic uint64_t created;      /* CLOCK_REALTIME ns */
+} tally_t;
 
 typedef struct {
     _Atomic uint32_t generation; /* raised by each new occupant, who alone writes it */
@@ -111,6 +121,7 @@ typedef struct {
     _Atomic uint64_t heap_free[HEAP_CLASSES]; /* by log2(size): offset of the first free extent, or 0 */
     char name[NAME_ROOM];
     _Alignas(128) slot_t root;
+    tally_t tally; /* the root's; in a slab, of what belongs to no slot */
 } header_t;
 
 /* ---- records ---- */
@@ -284,6 +295,8 @@ _Static_assert(LOST_OFFSET + 8 <= FIRST_RING && FIRST_RING + (1 << FIRST_ORDER) 
 _Static_assert(sizeof(container_t) <= META_ROOM, "a container's root fits where meta is");
 _Static_assert(sizeof(entry_t) == 32, "two entries a cache line");
 _Static_assert(sizeof(slot_t) == 128, "a slot is two cache lines");
+_Static_assert(sizeof(tally_t) == 32 && TALLIES_OFFSET + SLAB_SLOTS * sizeof(tally_t) <= SLAB_SIZE, "the tallies fit behind the slots");
+_Static_assert((SLAB_SLOTS + 1) * 8 <= SLOTS_OFFSET - HEADER_SIZE, "the claims fit in their page");
 _Static_assert(sizeof(header_t) <= META_OFFSET, "the fields and the root slot fit in one KiB");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free to be shared");
 

@@ -70,9 +70,11 @@ int lease_next_back(seg_t *seg, bool look, uint32_t *found) {
         lease_t *lease = lease_at(seg, i);
         uint64_t state = atomic_load(&lease->state);
         if (look && (uint32_t)state == LEASE_HELD && !seat_alive(seg, (uint32_t)(state >> 32))) {
+            uint32_t held = (uint32_t)(state >> 32);
             FAULT(lease_returning);
             atomic_store(&lease->state, state = LEASE_BACK);
             FAULT(lease_returned);
+            death_found(seg, &seg->header->root, held, LOST_LEASE);
         }
         used = used || (uint32_t)state != LEASE_FREE;
         if ((uint32_t)state != LEASE_BACK || (any && get(&lease->ticket) >= get(&lease_at(seg, *found)->ticket))) continue;

@@ -95,16 +95,21 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
     int64_t start = now_ns(), left = timeout;
     int64_t slice = FIRST_SLICE_NS;
     uint32_t bit = how & LOCK_SLEPT ? LOCK_WAITERS : 0; /* once we slept there may be others, so we take it with the bit set */
-    for (bool spun = false;;) {
+    for (bool spun = false, slept = false;;) {
         uint32_t seen = 0;
         if (atomic_compare_exchange_strong(word, &seen, seg->token | bit)) return 0;
         if (!holder_alive(seg, word, seen, slot)) {
             if (!atomic_compare_exchange_strong(word, &seen, seg->token | LOCK_WAITERS)) continue;
             FAULT(lock_taken_over);
+            if (slot != NULL) atomic_store_explicit(&slot->since, 0, memory_order_relaxed);
+            death_found(seg, word == &seg->header->heap_lock ? NULL : slot ? slot : &seg->header->root, seen, LOST_LOCK);
             return 1;
         }
-        if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0)
-            return how & LOCK_QUIET ? 2 : lock_timed_out(seg, seen, now_ns() - start, slot);
+        if (timeout >= 0 && (left = start + timeout - now_ns()) <= 0) {
+            if (how & LOCK_QUIET) return 2; /* whoever asked for that counts it, if it is a time-out to anybody */
+            if (timeout > 0) count_one(&tally_of(seg, slot)->timeouts);
+            return lock_timed_out(seg, seen, now_ns() - start, slot);
+        }
         if (!spun && spin_worth(&luck)) {
             Py_BEGIN_ALLOW_THREADS
             spin(word, left);
@@ -113,6 +118,8 @@ static int acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout, s
             spun = true;
         } else {
             if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;
+            if (!slept) count_one(&tally_of(seg, slot)->waits);
+            slept = true;
             bit = LOCK_WAITERS;
             FAULT(lock_waiting);
             if (doze(word, seen | LOCK_WAITERS, left, &slice, how) < 0) return -1;

@@ -115,12 +115,6 @@ static PyObject *reap(PyObject *module, PyObject *name) {
     return text == NULL ? NULL : PyBool_FromLong(segment_reap(text, true));
 }
 
-static PyObject *inspect(PyObject *module, PyObject *name) {
-    (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    return text == NULL ? NULL : segment_inspect(text);
-}
-
 static PyObject *tracker_of(PyObject *module, PyObject *name) {
     (void)module;
     const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
@@ -161,7 +155,7 @@ static PyObject *transaction(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
-    {"reap", reap, METH_O, NULL},                 {"inspect", inspect, METH_O, NULL},
+    {"reap", reap, METH_O, NULL},
     {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
     {"document", document, METH_VARARGS, NULL},   {"tracker_of", tracker_of, METH_O, NULL},
     {"holds", held, METH_NOARGS, NULL},           {"objects", objects, METH_NOARGS, NULL},
@@ -210,7 +204,10 @@ static int execute(PyObject *module) {
         if (process.value_name == NULL || lock_install() != 0) return -1;
         seat_install_fork_handlers();
     }
-    return add_types(module) < 0 || PyModule_AddFunctions(module, park_methods) < 0 || faults_init(module) < 0 ? -1 : 0;
+    PyMethodDef *const more[] = {park_methods, inspect_methods, deaths_methods};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (PyModule_AddFunctions(module, more[i]) < 0) return -1;
+    return add_types(module) < 0 || faults_init(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Python 3.12's headers take these for immortal whatever the limited API asks for. A core built with them runs on 3.11 too,
@@ -196,8 +197,9 @@ void segment_discard(seg_t *seg);
 seg_t *segment_peek(const char *name);
 int segment_reap(const char *name, bool in_flight);
 int segment_start_process(void);
-PyObject *segment_inspect(const char *name);
 PyObject *segment_tracker(const char *name);
+int segment_open_checked(const char *name, struct stat *st, bool foreign);
+int segment_read_header(int fd, const char *name, const struct stat *st, header_t *h);
 slot_t *segment_slot(seg_t *seg, uint32_t index);
 void segment_remap_child(void);
 int segment_open(const char *name);
@@ -272,6 +274,25 @@ void slab_forget(seg_t *seg);
 void slab_end(seg_t *seg);
 void slab_parent_forked(void);
 
+/* What became of those who wanted it: see tally_t. Without a slot: of the segment itself. */
+static inline tally_t *tally_of(const seg_t *seg, const slot_t *slot) {
+    if (slot == NULL || slot == &seg->header->root) return &seg->header->tally;
+    return (tally_t *)(void *)(seg->base + TALLIES_OFFSET) + (slot - (const slot_t *)(void *)(seg->base + SLOTS_OFFSET));
+}
+
+static inline void count_one(_Atomic uint64_t *count) { atomic_fetch_add_explicit(count, 1, memory_order_relaxed); }
+
+/* One more commit to a value, by who has its lock. */
+static inline void count_commit(slot_t *slot) {
+    atomic_store_explicit(&slot->version, atomic_load_explicit(&slot->version, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* deaths.c */
+enum death { LOST_LOCK, LOST_READING, LOST_PERMITS, LOST_LEASE };
+NOINLINE void death_found(seg_t *seg, slot_t *slot, uint32_t token, enum death lost);
+void deaths_after_fork(void);
+extern PyMethodDef deaths_methods[];
+
 /* lock.c */
 hold_t *hold_of(seg_t *seg, uint32_t index);
 int lock_word_acquire_slowly(seg_t *seg, _Atomic uint32_t *word, int64_t timeout_ns, slot_t *slot);
@@ -294,6 +315,7 @@ int lock_install(void);
 int parse_timeout(PyObject *timeout, int64_t *ns);
 int64_t now_ns(void);
 int64_t coarse_ns(void);
+int64_t clock_time_ns(void);
 
 /* The holds of the calling thread, and by its address the thread itself. A few bytes of static TLS: without the model, each
  * access from a shared object is a call. */
@@ -355,6 +377,7 @@ void stage_free(struct stage *stage);
 void container_recover(seg_t *seg);
 int container_prepare(seg_t *seg);
 bool container_keeps(const seg_t *seg);
+void container_filled(seg_t *seg);
 seg_t *container_create(uint32_t kind);
 int links_note(handle_t *h);
 
@@ -446,6 +469,7 @@ PyObject *view_make(seg_t *seg);
 extern PyType_Spec queue_spec, lease_spec;
 extern PyType_Spec lock_spec, rlock_spec, semaphore_spec, bounded_semaphore_spec, event_spec, condition_spec, barrier_spec, rwlock_spec, rwlock_block_spec;
 extern PyMethodDef park_methods[];
+extern PyMethodDef inspect_methods[];
 extern PyType_Spec handle_spec, counter_spec, value_spec, array_spec, cell_spec, block_spec, view_spec;
 extern PyMethodDef counter_methods[], value_methods[];
 extern PyGetSetDef counter_getset[], value_getset[];

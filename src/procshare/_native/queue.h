@@ -122,7 +122,7 @@ enum { SHUT = 1, SHUT_AT_ONCE = 2 };
 typedef struct {
     int64_t start, ns, slice;
     uint32_t token;
-    bool spun, armed;
+    bool spun, armed, slept;
 } wait_t;
 
 int queue_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *const names[], int most, PyObject **out);

@@ -67,8 +67,9 @@ static uint32_t counted(seg_t *seg, uint32_t seat, _Atomic uint64_t *word) {
     if (LIKELY((uint32_t)seen == 0) || (int)seat == seg->seat) return 0;
     if (token >> 21 == seat + 1 && seat_alive(seg, token)) return token;
     FAULT(rwlock_clearing);
-    atomic_compare_exchange_strong(word, &seen, 0);
+    bool cleared = atomic_compare_exchange_strong(word, &seen, 0);
     FAULT(rwlock_cleared);
+    if (cleared && word == &table(seg)->seat[seat].reading) death_found(seg, &seg->header->root, token, LOST_READING);
     return 0;
 }
 
@@ -295,6 +296,7 @@ static int begin_writing(handle_t *h, int64_t timeout) {
     int got = take_lock(h, hold, timeout);
     if (got == 2) {
         other = atomic_load(&slot->lock);
+        if (timeout > 0) count_one(&tally_of(seg, slot)->timeouts);
     } else if (got >= 0) {
         hold->pending = 1;
         atomic_store_explicit(&slot->since, (uint64_t)coarse_ns(), memory_order_relaxed);

@@ -133,6 +133,7 @@ static void fork_child(void) {
     process.epoch++;
     process.started = process.leaving = false;
     process.slabs = NULL;
+    deaths_after_fork();
     lock_after_fork();
     for (seg_t *seg = process.segments; seg != NULL; seg = seg->next) {
         seg->owner = false;

@@ -233,6 +233,7 @@ static void fill_header(seg_t *seg, uint64_t id, const void *meta, size_t meta_s
     atomic_store(&h->heap_end, seg->size);
     memcpy(h->name, seg->name, NAME_ROOM);
     if (meta_size > 0) memcpy(seg->base + seg->meta, meta, meta_size);
+    atomic_store(&h->tally.created, (uint64_t)clock_time_ns());
     h->root.kind = (uint8_t)seg->kind;
     atomic_store(&h->root.generation, 1);
     atomic_store(&h->root.state, SLOT_LIVE);

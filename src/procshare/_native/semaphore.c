@@ -47,8 +47,12 @@ static int64_t count_again(seg_t *seg, slot_t *slot) {
     for (uint32_t seat = 0; seat < SEAT_COUNT; seat++) {
         uint64_t word = atomic_load(held_at(seg, seat));
         if (LIKELY((uint32_t)word == 0)) continue;
-        if (of_dead(seg, seat, word)) atomic_store(held_at(seg, seat), 0);
-        else left -= (uint32_t)word;
+        if (of_dead(seg, seat, word)) {
+            atomic_store(held_at(seg, seat), 0);
+            death_found(seg, slot, (uint32_t)(word >> 32), LOST_PERMITS);
+        } else {
+            left -= (uint32_t)word;
+        }
         FAULT(semaphore_counting);
     }
     if (left < 0 || left > MOST) left = 0;
@@ -80,7 +84,9 @@ static _Atomic uint64_t *mine(seg_t *seg, slot_t *slot) {
     uint64_t before = atomic_load(word);
     if (LIKELY(before >> 32 == seg->token)) return word;
     atomic_store(word, (uint64_t)seg->token << 32);
-    if ((uint32_t)before != 0) count_again(seg, slot);
+    if ((uint32_t)before == 0) return word;
+    death_found(seg, slot, (uint32_t)(before >> 32), LOST_PERMITS);
+    count_again(seg, slot);
     return word;
 }
 

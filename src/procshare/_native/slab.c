@@ -49,6 +49,8 @@ int slab_take(seg_t **out, uint32_t *index) {
     slot_t *slot = segment_slot(seg, *index);
     uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
     memset(slot, 0, sizeof *slot);
+    memset(tally_of(seg, slot), 0, sizeof(tally_t));
+    atomic_store_explicit(&tally_of(seg, slot)->created, (uint64_t)clock_time_ns(), memory_order_relaxed);
     atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
     FAULT(slab_emptied);
     atomic_store_explicit(&slot->state, SLOT_LIVE, memory_order_release);

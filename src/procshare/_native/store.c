@@ -173,6 +173,7 @@ int store_publish(seg_t *seg, slot_t *slot, int64_t word, PyObject *record) {
         if (publish_record(seg, slot, (uint8_t)word, record) < 0) return -1;
     } else {
         atomic_store_explicit(&slot->word, word, memory_order_release);
+        count_commit(slot);
         for (unsigned i = 0; i < 2; i++) {
             uint64_t buffer = atomic_load_explicit(&slot->buffer[i], memory_order_relaxed);
             if (UNLIKELY(capacity(buffer) > KEPT)) give_back(seg, slot, i, inline_buffer(seg, slot, i));

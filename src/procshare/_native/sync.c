@@ -69,7 +69,7 @@ int place_alone(handle_t *h, uint8_t kind, uint8_t code, uint64_t payload, const
 /* ---- waits ---- */
 
 void waiting_begin(waiting_t *w, handle_t *h, int64_t timeout) {
-    *w = (waiting_t){.h = h, .seg = h->seg, .slot = h->slot, .until = -1, .slice = FIRST_SLICE_NS, .epoch = process.epoch};
+    *w = (waiting_t){.h = h, .seg = h->seg, .slot = h->slot, .until = -1, .slice = FIRST_SLICE_NS, .epoch = process.epoch, .tried = timeout == 0};
     if (timeout >= 0) w->until = now_ns() + timeout;
     segment_pin(w->seg);
 }
@@ -90,7 +90,13 @@ int waiting_open(const waiting_t *w) {
 /* Sleep until *word* is no longer *token*, a slice at most: 1 look again, 0 the time was over already, -1 with an exception. */
 int waiting_turn(waiting_t *w, _Atomic uint32_t *word, uint32_t token) {
     int64_t left = -1;
-    if (w->until >= 0 && (left = w->until - now_ns()) <= 0) return 0;
+    if (w->until >= 0 && (left = w->until - now_ns()) <= 0) {
+        if (!w->tried && !w->late) count_one(&tally_of(w->seg, w->slot)->timeouts);
+        w->late = true;
+        return 0;
+    }
+    if (!w->slept) count_one(&tally_of(w->seg, w->slot)->waits);
+    w->slept = true;
     return signal_wait(word, token, left, &w->slice) < 0 ? -1 : waiting_open(w);
 }
 
@@ -170,7 +176,11 @@ static NOINLINE int acquire_slowly(handle_t *h, int64_t timeout) {
     if (PyErr_Occurred()) return -1;
     seg_t *seg = h->seg;
     int got = lock_take(hold, this_thread(), timeout, LOCK_QUIET, h);
-    if (got < 0 || got == 2) return got == 2 ? 0 : -1;
+    if (got == 2) {
+        if (timeout > 0 && h->seg == seg) count_one(&tally_of(seg, h->slot)->timeouts);
+        return 0;
+    }
+    if (got < 0) return -1;
     if (h->seg == seg && h->hold == hold) return 1;
     lock_release(hold, false); /* closed while we waited: the slot may be another object's by now */
     return raise_closed(), -1;

@@ -25,7 +25,7 @@ typedef struct {
     slot_t *slot;
     int64_t until, slice; /* until: -1 for ever */
     uint32_t epoch;
-    bool spun;
+    bool spun, slept, late, tried; /* tried: it waits for nothing; late: its time was over */
 } waiting_t;
 
 void waiting_begin(waiting_t *w, handle_t *h, int64_t timeout_ns);

@@ -105,6 +105,7 @@ static void end_member(member_t *m, bool changed) {
         hold->direct = false;
     }
     m->saved = NULL;
+    if (!m->inner) put(&hold->slot->since, 0); /* who writes without a block has begun none */
     lock_release(hold, changed);
     stage_free(drop); /* last: a handle's end may run anybody's code */
 }

@@ -35,6 +35,7 @@ static int publish(handle_t *h, hold_t *hold, int64_t word, PyObject *record) {
     FAULT(value_committing);
     atomic_store_explicit(&hold->slot->word, word, memory_order_release);
     FAULT(value_committed);
+    count_commit(hold->slot);
     return 0;
 }
 

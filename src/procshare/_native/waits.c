@@ -75,7 +75,10 @@ int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _At
     if (UNLIKELY(h->seg == NULL)) return raise_closed(), -1; /* closed by another thread meanwhile */
     if (w->ns == 0) return -1;
     if (w->start == 0) w->start = now_ns(), w->slice = FIRST_SLICE_NS;
-    else if (w->ns > 0 && (left = w->start + w->ns - now_ns()) <= 0) return -1;
+    else if (w->ns > 0 && (left = w->start + w->ns - now_ns()) <= 0) {
+        count_one(&h->seg->header->tally.timeouts);
+        return -1;
+    }
     if (!w->spun) {
         w->spun = true;
         spin(h->seg->queue, commits, left);
@@ -83,6 +86,8 @@ int queue_wait_step(handle_t *h, wait_t *w, const _Atomic uint64_t *commits, _At
         w->armed = true;
         w->token = signal_watch(word); /* and look once more, before sleeping */
     } else {
+        if (!w->slept) count_one(&h->seg->header->tally.waits);
+        w->slept = true;
         w->armed = false;
         if (signal_wait(word, w->token, left, &w->slice) < 0) return -1;
         if (UNLIKELY(w->slice == SLICE_NS)) w->slice = slice_for(h->seg, now_ns() - w->start);

@@ -163,7 +163,7 @@ def _holds() -> dict[str, str]:
     core = _core()
     if core is None:
         return {}
-    from procshare.backends.shm.listing import KINDS
+    from procshare.backends.shm.looking import KINDS
 
     found: dict[str, str] = {}
     for name, number, only_read in core.holds():

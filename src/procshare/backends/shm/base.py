@@ -72,6 +72,7 @@ class ShmShared(ShmHandle, Shared[T]):
         native: Any = self
         start = time.monotonic()
         left = timeout
+        slept = False
         while True:
             token = native._watch()
             try:
@@ -83,7 +84,12 @@ class ShmShared(ShmHandle, Shared[T]):
             if timeout is not None:
                 left = max(start + timeout - time.monotonic(), 0.0)
                 if left == 0:
+                    if timeout > 0:
+                        native._tally(True)
                     raise WaitTimeout(native._label(), time.monotonic() - start)
+            if not slept:
+                native._tally(False)
+            slept = True
             native._await_change(token, left)
 
     async def wait_until_async(self, predicate: Callable[[T], bool], timeout: float | None = None) -> T:

@@ -4,44 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
 from procshare._segments import SegmentInfo, SegmentStats
+from procshare.backends.shm import notices
 from procshare.backends.shm.core import native
+from procshare.backends.shm.looking import PERSIST, Found, Look, look, value_type
+from procshare.backends.shm.names import locate, mine, public_name
 
 SHM = "/dev/shm"
-_STATE = "slab", "counter", "value", "array", "dict", "list", "set", "namespace"
-_CHANNELS = "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier", "rwlock"
-KINDS = dict(enumerate((*_STATE, *_CHANNELS), start=1))  # enum kind in _native/layout.h
-SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
 FORGOTTEN = 3600  # seconds after which a handed-over object that nobody attached is cleared away unasked
 SLOT_SIZE = 128
+UNREADABLE = NotFound, NotOwned, CorruptSegment, VersionMismatch
+
+
+# ---- segments() ----
 
 
 def segments(all_users: bool) -> list[SegmentInfo]:
     """Every exported object of this user, or of all."""
-    found = [info for name in _mine() for info in _describe(name)]
     if all_users:
-        listed = {info.segment for info in found}
-        found += [info for name in _names() if name not in listed for info in _outline(name)]
-    return sorted(found)
-
-
-def stats(name: str | None) -> list[SegmentStats] | SegmentStats:
-    """The counts of every object of this user, or of one."""
-    found = [SegmentStats(each.name, each.kind, None, None, 0, 0, 0, False) for each in segments(all_users=False)]
-    if name is None:
-        return found
-    for each in found:
-        if each.name == name:
-            return each
-    raise NotFound(name)
-
-
-def prune(dry_run: bool) -> list[SegmentInfo]:
-    """Unlink every segment that nobody is attached to and nothing keeps."""
-    return sweep(dry_run, forgotten=0)
+        return sorted(info for name in _names() for info in _describe(name, foreign=True) or _outline(name))
+    return sorted(info for name in _mine() for info in _describe(name, foreign=False))
 
 
 def _names() -> list[str]:
@@ -52,47 +36,91 @@ def _names() -> list[str]:
 
 
 def _mine() -> list[str]:
-    return [name for name in _names() if name.startswith(("procshare-", f"procshare.{os.geteuid()}."))]
+    return [name for name in _names() if name.startswith(mine())]
 
 
-def _public(name: str) -> str:
-    """What the handles of an object in a segment of its own call it."""
-    return name if name.startswith("procshare-") else name.split(".", 2)[-1]
-
-
-def _describe(name: str) -> list[SegmentInfo]:
+def _describe(name: str, foreign: bool) -> list[SegmentInfo]:
     try:
-        number, size, flags, creator, pids, _handed, _in_flight, _id, claims, objects = native.inspect(name)
-    except (NotFound, NotOwned, CorruptSegment, VersionMismatch, OSError):
+        seen = look(name, foreign)
+    except (*UNREADABLE, OSError):
         return []  # gone meanwhile, or none of ours
-    owner = None if flags & SHARED or (claims and KINDS[number] != "slab") else creator
-    persist = bool(flags & PERSIST)
-    attached = tuple(sorted(set(pids)))
+    return [_info(name, seen, each) for each in _objects(seen)] or [_whole(name, seen)]
 
-    def info(shown: str, kind: str, size: int, holder: int) -> SegmentInfo:
-        return SegmentInfo(
-            shown, name, kind, size, owner, attached, holder or None, persist, "", os.geteuid(), None, None
-        )
 
-    if KINDS[number] != "slab":
-        return [info(_public(name), KINDS[number], size, objects[0][3] if objects else 0)]
-    listed = [
-        info(f"{name}#{slot}.{generation}", KINDS[kind], SLOT_SIZE, holder)
-        for slot, generation, kind, holder in objects
-        if kind in KINDS
-    ]
-    return listed or [info(name, "slab", size, 0)]
+def _objects(seen: Look) -> list[Found]:
+    return [each for each in seen.objects if each.kind]
+
+
+def _shown(name: str, found: Found) -> str:
+    return f"{name}#{found.slot}.{found.generation}" if found.slot else public_name(name)
+
+
+def _info(name: str, seen: Look, found: Found) -> SegmentInfo:
+    kind = found.kind if seen.kind == "slab" else seen.kind
+    return _whole(name, seen)._replace(
+        name=_shown(name, found),
+        kind=kind,
+        size=SLOT_SIZE if found.slot else seen.size,
+        holder=found.holder or None,
+        type=value_type(found.code) if kind == "value" else seen.type,
+        age=_age(found.created),
+        holder_for=max(time.monotonic_ns() - found.since, 0) / 1e9 if found.holder and found.since else None,
+    )
+
+
+def _whole(name: str, seen: Look) -> SegmentInfo:
+    attached = tuple(sorted(set(seen.pids)))
+    persist = bool(seen.flags & PERSIST)
+    age = _age(seen.created)
+    shown = public_name(name)
+    return SegmentInfo(shown, name, seen.kind, seen.size, seen.owner, attached, None, persist, "", seen.user, age, None)
+
+
+def _age(created: int) -> float | None:
+    return max(time.time_ns() - created, 0) / 1e9 if created else None
 
 
 def _outline(name: str) -> list[SegmentInfo]:
-    """What is known of a segment that cannot be read, or of none."""
+    """What the file system tells of what cannot be read, or is no segment."""
     try:
         seen = os.stat(f"{SHM}/{name}", follow_symlinks=False)
     except OSError:
         return []
-    return [
-        SegmentInfo(_public(name), name, "unknown", seen.st_size, None, (), None, False, "", seen.st_uid, None, None)
-    ]
+    shown = public_name(name)
+    return [SegmentInfo(shown, name, "unknown", seen.st_size, None, (), None, False, "", seen.st_uid, None, None)]
+
+
+# ---- stats() ----
+
+
+def stats(name: str | None) -> list[SegmentStats] | SegmentStats:
+    """The counts of every object of this user, or of one."""
+    if name is None:
+        return sorted(found for segment in _mine() for found in _stats_in(segment))
+    segment, index, generation = locate(name)
+    for found in look(segment).objects:
+        if found.slot == index and found.kind and (index == 0 or found.generation == generation):
+            return _stats_of(segment, found)
+    raise NotFound(name)
+
+
+def _stats_in(segment: str) -> list[SegmentStats]:
+    try:
+        return [_stats_of(segment, found) for found in _objects(look(segment))]
+    except (*UNREADABLE, OSError):
+        return []
+
+
+def _stats_of(segment: str, found: Found) -> SegmentStats:
+    return SegmentStats(_shown(segment, found), found.kind, found.changes, found.length, *found.counts, found.waiting)
+
+
+# ---- prune(), and the same unasked ----
+
+
+def prune(dry_run: bool) -> list[SegmentInfo]:
+    """Unlink every segment that nobody is attached to and nothing keeps."""
+    return sweep(dry_run, forgotten=0)
 
 
 def sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
@@ -106,23 +134,24 @@ def sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
 
 
 def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
-    found: dict[str, Any] = {}
+    found: dict[str, Look] = {}
     for name in _mine():
         try:
-            found[name] = native.inspect(name)
-        except (NotFound, NotOwned, CorruptSegment, VersionMismatch):
+            found[name] = look(name)
+        except UNREADABLE:
             pass
         except OSError:
             return []  # no descriptor is left, say: what cannot be looked at may keep others
-    ids = {seen[7] for seen in found.values()}
+    ids = {seen.id for seen in found.values()}
     gone: list[SegmentInfo] = []
-    for name, (number, size, flags, creator, pids, handed, in_flight, _id, claims, _objects) in found.items():
-        if pids or flags & PERSIST or (in_flight and time.time() - handed < forgotten):
+    for name, seen in found.items():
+        if seen.pids or seen.flags & PERSIST or (seen.in_flight and time.time() - seen.handed < forgotten):
             continue
-        if ids.intersection(claims):  # a container keeps it, and takes it along when it goes
+        if ids.intersection(seen.claims):  # a container keeps it, and takes it along when it goes
             continue
-        owner = None if flags & SHARED else creator
-        info = SegmentInfo(name, name, KINDS[number], size, owner, (), None, False, "", os.geteuid(), None, None)
+        info = _whole(name, seen)._replace(name=name)
         if dry_run or native.reap(name):
             gone.append(info)
+            if not dry_run:
+                notices.removed(info, seen)
     return gone

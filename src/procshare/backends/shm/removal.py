@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
-from procshare.backends.shm.segment import attach, locate
+from procshare.backends.shm.names import locate
+from procshare.backends.shm.segment import attach
 
 SHM = "/dev/shm"
 

@@ -1,8 +1,8 @@
 """Names of segments, attaching by name, and what happens at a process's first segment and at its exit.
 
 Where the C core needs Python it calls the functions named in `native.configure`: `started` before a process's first
-segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name`, `normal_code` and
-`check_key`.
+segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name`, `normal_code`,
+`check_key`, and `owners_died` when it took something back from the dead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from procshare._errors import NotFound
 from procshare._keys import check_key
 from procshare.backends import implementation
 from procshare.backends.shm.core import native
-from procshare.backends.shm.listing import FORGOTTEN, KINDS, prune, segments, stats, sweep
+from procshare.backends.shm.listing import FORGOTTEN, prune, segments, stats, sweep
+from procshare.backends.shm.looking import KINDS, look
+from procshare.backends.shm.names import locate, segment_name
+from procshare.backends.shm.notices import owners_died
 from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ __all__ = [
     "check_key",
     "current_task",
     "normal_code",
+    "owners_died",
     "prune",
     "rebuild",
     "register",
@@ -42,39 +46,6 @@ __all__ = [
 
 NUMBERS = {kind: number for number, kind in KINDS.items()}
 _COPY = "multiprocess.util"  # of the package multiprocess, which is multiprocessing with another pickler
-
-
-# ---- names ----
-
-
-def segment_name(name: object) -> str:
-    """The segment for a name that a user chose; `ValueError` if it cannot be one."""
-    if not isinstance(name, str):
-        raise TypeError(f"a name is a str, not {type(name).__name__}")
-    bad = {"/", "\0", "#"} & set(name)
-    if not name or bad or name[0] == "." or name.startswith("procshare-") or len(name.encode()) > 180:
-        raise ValueError(
-            f"{name!r} cannot be a name: give 1 to 180 bytes without '/', '#' or NUL, "
-            "not beginning with '.' or 'procshare-'"
-        )
-    return f"procshare.{os.geteuid()}.{name}"
-
-
-def locate(name: object) -> tuple[str, int, int]:
-    """Segment, slot and generation of what a handle calls its `name` (or its `segment`)."""
-    if not isinstance(name, str):
-        raise TypeError(f"a name is a str, not {type(name).__name__}")
-    segment, _, place = name.partition("#")
-    if place:
-        index, _, generation = place.partition(".")
-        if not (index.isdecimal() and generation.isdecimal() and len(place) < 22):
-            raise NotFound(name)
-        if max(int(index), int(generation)) >> 32:
-            raise NotFound(name)
-        return segment, int(index), int(generation)
-    if name.startswith(("procshare-", f"procshare.{os.geteuid()}.")):
-        return name, 0, 0
-    return segment_name(name), 0, 0
 
 
 # ---- a process's first segment, and its exit ----
@@ -102,6 +73,7 @@ def _leave(util: Any) -> None:
     if not _is_last(util):
         return
     tracker = _tracker()
+    native.tell_deaths()
     native.leave_all()
     # Daemons and workers of pools were ended by SIGTERM by now. What they owned would make the tracker print a warning.
     if not _is_child_of(util) and getattr(tracker, "_resource_tracker")._fd is not None:
@@ -185,10 +157,9 @@ def tracker_id() -> int:
 def attach(name: str) -> Handle:
     """Attach to an object of whatever kind."""
     segment, index, _ = locate(name)
-    objects = native.inspect(segment)[-1]
-    for slot, _generation, number, _holder in objects:
-        if slot == index and number in KINDS and KINDS[number] != "slab":  # a slab's slot is never one itself
-            handle: Handle = implementation(_interface(KINDS[number]), "shm")._attach(name)
+    for found in look(segment).objects:
+        if found.slot == index and found.kind not in ("", "slab"):  # a slab's slot is never one itself
+            handle: Handle = implementation(_interface(found.kind), "shm")._attach(name)
             return handle
     raise NotFound(name)
 

@@ -122,9 +122,15 @@ async def _seen(handle: Any, attempt: Callable[[bool], Any], timeout: float | No
     got = attempt(False)
     if got is not _NOTHING:
         return got
+    waits = timeout is None or timeout > 0
     sleeper = Sleeper(handle, CHANGE)
+    if waits:
+        handle._tally(False)
     try:
-        return await _persist(sleeper, attempt, handle._watch, _end(timeout), LONGEST)
+        got = await _persist(sleeper, attempt, handle._watch, _end(timeout), LONGEST)
+        if waits and got is _NOTHING:
+            handle._tally(True)
+        return got
     finally:
         sleeper.leave(served=True)  # a change wakes all
 
@@ -185,6 +191,7 @@ async def _in_line(
     line = lines.get(key) or lines.setdefault(key, _Line(handle, which))
     place = loop.create_future()
     line.places.append(place)
+    handle._tally(False)
     got = _NOTHING
     try:
         if line.places[0] is not place:
@@ -192,6 +199,8 @@ async def _in_line(
         if line.places[0] is place:
             longest = SLICE if which in (LOCK, CHANGE) else LONGEST
             got = await _persist(line.sleeper, attempt, watch, end, longest)
+        if got is _NOTHING:
+            handle._tally(True)
         return got
     finally:
         first = line.places[0] is place
