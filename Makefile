@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALL ?= yes
 BIN = $(abspath $(VENV))/bin
 
-.PHONY: demo test test-all integration lint types docs pictures bench sanitize fuzz reliability clean
+.PHONY: demo test test-all integration lint types docs pictures bench sanitize fuzz reliability release-check clean
 
 demo: install-cli           ## the main job on real input
 	$(BIN)/procshare demo
@@ -42,6 +42,9 @@ fuzz:                       ## the C parsers, guided by coverage; needs clang
 
 reliability: install-bench install-test ## all that docs/reliability.md shows, run anew: three hours
 	.ci/reliability
+
+release-check:              ## sdist and wheel, built, installed away from the sources and tried; ARGS=--whole for all tests
+	.ci/release $(ARGS)
 
 clean:                      ## all that can be made again
 	rm -rf .venv .venv-* build site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,7 +25,7 @@
 #define DEEPEST 200 /* containers within containers that are released on one stack; what is deeper is left to the sweep */
 
 static _Thread_local int depth;
-static _Thread_local links_t links __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL links_t links;
 
 /* ---- noting handles ---- */
 

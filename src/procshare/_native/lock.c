@@ -27,8 +27,8 @@
 #define LEAVING 2 /* no thread's address and no task's: a hold that is being abandoned */
 
 static pthread_key_t exit_key;
-_Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
-_Thread_local int lock_quiet __attribute__((tls_model("initial-exec")));
+THREAD_LOCAL holds_t holds;
+THREAD_LOCAL int lock_quiet;
 
 /* ---- the word ---- */
 

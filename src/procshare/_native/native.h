@@ -30,6 +30,11 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NOINLINE __attribute__((noinline, cold))
+#ifdef __GLIBC__ /* musl does not load a library later on that has thread-locals of this model, which is the fast one */
+#define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
 #define SHM "/dev/shm"
 #define CHUNKS 40
 #define SLICE_NS 50000000LL /* a wait looks at signals and at the holder this often */
@@ -340,9 +345,9 @@ static inline void spin_ended(luck_t *luck, bool well) { luck->failed = well ? 0
 
 /* While it is not 0 this thread's waits for locks run no signal handlers: it holds another lock, which they might want. */
 #define QUIET_NS 1000000000LL
-extern _Thread_local int lock_quiet __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL int lock_quiet;
 
-extern _Thread_local holds_t holds __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL holds_t holds;
 
 static inline uintptr_t this_thread(void) { return (uintptr_t)&holds; }
 
