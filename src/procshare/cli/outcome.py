@@ -69,6 +69,8 @@ def told(as_json: bool = False) -> Generator[None]:
 
 
 def _of_the_core(error: ImportError) -> bool:
+    if error.name == "procshare":  # so it is where the core was never built: "cannot import name '_native' from ..."
+        return "'_native" in str(error)
     return (error.name or "").startswith(("procshare.backends.shm", "procshare._native"))
 
 
