@@ -341,6 +341,7 @@ void links_begin(links_t *outer);
 PyObject *links_end(links_t *outer);
 PyObject *links_names(PyObject *handles);
 int links_claim(seg_t *seg, PyObject *handles, PyObject *claimed);
+void links_clear(PyObject **handles);
 void links_disown(seg_t *seg, PyObject *claimed);
 void links_drop(seg_t *seg);
 void links_compare(seg_t *seg, const generation_t *old);

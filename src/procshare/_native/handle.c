@@ -218,15 +218,32 @@ static int export_now(handle_t *h) {
     return h->segment == NULL || h->name == NULL ? -1 : 0;
 }
 
+/* A value that it was noted for is done with. If it was exported for nothing else, and none was written, it is as before. */
+void handle_withdraw(handle_t *h) {
+    if (h->waiting > 0 && --h->waiting > 0) return;
+    if (h->seg == NULL || !mine(h) || h->quiet != h->exports + 1) return;
+    if (atomic_load(segment_claim(h->seg, h->index)) != 0) return;
+    h->quiet = 0;
+    h->exported = false;
+    Py_CLEAR(h->name);
+    Py_CLEAR(h->segment);
+    atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_EXPORTED);
+    if (h->index == 0) segment_withdraw(h->seg);
+    else if (h->seg->born != NULL) h->seg->slot_exported[h->index] = 0;
+}
+
 static PyObject *get_name(PyObject *self, void *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
-    return export_now(h) < 0 || links_note(h) < 0 ? NULL : Py_NewRef(h->name);
+    bool fresh = !h->exported;
+    return export_now(h) < 0 || links_note(h, fresh) < 0 ? NULL : Py_NewRef(h->name);
 }
 
 static PyObject *get_segment(PyObject *self, void *unused) {
     (void)unused;
-    return export_now((handle_t *)self) < 0 ? NULL : Py_NewRef(((handle_t *)self)->segment);
+    handle_t *h = (handle_t *)self;
+    h->exports++;
+    return export_now(h) < 0 ? NULL : Py_NewRef(h->segment);
 }
 
 /* _label(): the name, for messages; it exports nothing. */
@@ -307,6 +324,7 @@ static PyObject *method_hand_over(PyObject *self, PyObject *unused) {
     (void)unused;
     handle_t *h = (handle_t *)self;
     if (h->seg == NULL) return raise_closed();
+    h->exports++;
     if (export_now(h) < 0) return NULL;
     if (!mine(h)) return Py_NewRef(self); /* it belongs to others already */
     seg_t *seg = h->seg;

@@ -14,14 +14,14 @@ int item_encode(PyObject *obj, item_t *item) {
     links_begin(&outer);
     int done = tagged_encode(obj, &word, &item->record);
     item->links = links_end(&outer);
-    if (done < 0) Py_CLEAR(item->links);
+    if (done < 0) links_clear(&item->links);
     item->word = (uint64_t)word;
     return done;
 }
 
 void item_clear(item_t *item) {
     Py_CLEAR(item->record);
-    Py_CLEAR(item->links);
+    links_clear(&item->links);
 }
 
 /* Put it into the arena, if it needs a record: 0 and the word that names it, or -1 with an exception. */

@@ -42,10 +42,25 @@ PyObject *links_end(links_t *outer) {
     return handles;
 }
 
-int links_note(handle_t *h) {
-    if (LIKELY(!links.on)) return 0;
+/* Its name is read; *fresh*: nobody has known it so far. */
+int links_note(handle_t *h, bool fresh) {
+    if (LIKELY(!links.on)) return h->exports++, 0;
+    if (fresh) h->quiet = h->exports + 1;
     if (links.handles == NULL && (links.handles = PyList_New(0)) == NULL) return -1;
-    return PyList_Append(links.handles, (PyObject *)h);
+    if (PyList_Append(links.handles, (PyObject *)h) < 0) return -1;
+    h->waiting++;
+    return 0;
+}
+
+/* The value that they were noted for is done with. Those that nothing names, as it was not written, are no more exported than
+ * before: else each attempt to store a new object would leave it behind until the process ends. */
+void links_clear(PyObject **handles) {
+    PyObject *list = *handles;
+    *handles = NULL;
+    if (list == NULL) return;
+    if (Py_REFCNT(list) == 1) /* no other copy of the value waits to be written */
+        for (Py_ssize_t i = 0; i < PyList_Size(list); i++) handle_withdraw((handle_t *)PyList_GetItem(list, i));
+    Py_DECREF(list);
 }
 
 /* ---- names in a record ---- */
@@ -221,6 +236,7 @@ bool container_keeps(const seg_t *seg) { return get(&current(seg)->linked) > 0; 
 int links_claim(seg_t *seg, PyObject *handles, PyObject *claimed) {
     for (Py_ssize_t i = 0; i < PyList_Size(handles); i++) {
         PyObject *handle = PyList_GetItem(handles, i);
+        ((handle_t *)handle)->quiet = 0; /* from now on a record names it */
         if (claim(seg, (handle_t *)handle) && claimed != NULL && PyList_Append(claimed, handle) < 0) return -1;
     }
     return 0;

@@ -125,6 +125,8 @@ typedef struct {
     uint32_t epoch;           /* the process that made it, if `created`: no forked child */
     uint8_t kind, code;
     bool created, exported;
+    uint32_t exports, quiet, waiting; /* how often its name was told; 1 more than that if it has it only for values; how many of
+                                       * those are still to be written */
     uint64_t block; /* of a container's guard: which of its hold's; 0: no guard */
 } handle_t;
 
@@ -198,6 +200,7 @@ bool segment_in_flight(const seg_t *seg);
 bool segment_claimed(const seg_t *seg);
 _Atomic uint64_t *segment_claim(const seg_t *seg, uint32_t index);
 void segment_give_up(seg_t *seg);
+void segment_withdraw(seg_t *seg);
 void segment_discard(seg_t *seg);
 seg_t *segment_peek(const char *name);
 int segment_reap(const char *name, bool in_flight);
@@ -384,7 +387,8 @@ int container_prepare(seg_t *seg);
 bool container_keeps(const seg_t *seg);
 void container_filled(seg_t *seg);
 seg_t *container_create(uint32_t kind);
-int links_note(handle_t *h);
+int links_note(handle_t *h, bool fresh);
+void handle_withdraw(handle_t *h);
 
 /* queue.c */
 int queue_prepare(seg_t *seg);

@@ -324,7 +324,7 @@ void parcel_clear(seg_t *seg, parcel_t *parcel) {
     parcel->views = NULL;
     parcel->view_count = 0;
     Py_CLEAR(parcel->owner);
-    Py_CLEAR(parcel->links);
+    links_clear(&parcel->links);
     Py_CLEAR(parcel->claimed);
     if (parcel->large != 0 && parcel->epoch == process.epoch) heap_free(seg, parcel->large >> 6, parcel->large & 63);
     parcel->large = 0;

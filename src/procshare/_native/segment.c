@@ -554,6 +554,14 @@ void segment_hand_over(seg_t *seg) {
     segment_give_up(seg);
 }
 
+/* Nobody was told its name after all: it goes with its owner's last handle, of which there is one. */
+void segment_withdraw(seg_t *seg) {
+    if (!seg->exported) return;
+    seg->exported = false;
+    seg->handles--;
+    segment_unref(seg);
+}
+
 /* This process keeps it no longer than its handles do. */
 void segment_give_up(seg_t *seg) {
     seg->owner = false;
