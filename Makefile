@@ -15,7 +15,7 @@ test: install-test          ## the whole test suite, on all processors where roo
 test-all:                   ## the suite on every supported Python that pyenv has
 	for v in 3.11 3.12 3.13; do $(MAKE) test VENV=.venv-$$v PYTHON="$$(.ci/python $$v)" || exit 1; done
 
-integration: install-test,integration ## examples/ under real servers, pools and kernels
+integration: install-test,integration ## examples/ under real servers, pools and kernels; with torch after install-integration-torch
 	$(BIN)/pytest tests/integration
 
 lint: install-lint          ## style of the Python code

@@ -34,7 +34,7 @@ def test_documented_code_runs(block: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("page", "example"),
-    [("gunicorn", "gunicorn/app.py"), ("gunicorn", "gunicorn/gunicorn.conf.py")],
+    [("gunicorn", "gunicorn/app.py"), ("gunicorn", "gunicorn/gunicorn.conf.py"), ("uvicorn", "uvicorn/app.py")],
 )
 def test_a_page_shows_the_example_as_it_is(page: str, example: str) -> None:
     """What is explained in the docs is what the integration tests run."""

@@ -77,8 +77,6 @@ def test_each_request_is_counted_once_while_workers_are_recycled(name: str, opti
         log = server.stop()
     assert sorted(load.numbers) == list(range(1, total + 1))
     assert log.count("Booting worker") > 2 * WORKERS  # some were recycled, besides those of the HUP
-    assert "Traceback" not in log
-    assert "resource_tracker" not in log
     assert is_gone(name)
 
 
