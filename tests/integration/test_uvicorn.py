@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from itertools import count
 from typing import NamedTuple
@@ -63,7 +64,7 @@ def computed(name: str) -> int:
 def holder(name: str) -> int:
     """The worker that computes; 0: none does."""
     found = [info.holder for info in segments() if info.name == f"{name}-computing"]
-    return (found and found[0]) or 0
+    return found[0] or 0 if found else 0
 
 
 def all_serve(server: Server) -> bool:
@@ -77,9 +78,9 @@ def test_each_answer_is_computed_once_for_all_workers(name: str) -> None:
     with serve(name) as server, ThreadPoolExecutor(12) as clients:
         assert until(lambda: all_serve(server), PATIENCE), server.log()
         before = computed(name)
-        answers = list(clients.map(lambda path: ask(server, path), paths * 12))
+        answers = list(clients.map(partial(ask, server), paths * 12))
         after = computed(name)
-        cache: SharedDict[str, object] = SharedDict.attach(name)
+        cache: SharedDict[str, object] = SharedDict.attach(name)  # pyright: ignore[reportUnknownVariableType]
         known = set(cache)
         cache.close()
         server.stop()
