@@ -311,7 +311,7 @@ def _version() -> None:
     "NotOwned",
     "{} was refused: {}",
     "The file of the segment is another user's, or open to others, or no plain file.",
-    "Attach as the user who made it.",
+    "Attach as the user who made it; or trust those who the message says can write into it (`procshare.trust`).",
 )
 def _not_owned() -> None:
     path = Path(f"/dev/shm/procshare.{os.geteuid()}.said")
@@ -335,7 +335,8 @@ def _out_of_memory() -> None:
 
 @row(
     "ValueError",
-    "{} cannot be a name: give 1 to 180 bytes without '/', '#' or NUL, not beginning with '.' or 'procshare-'",
+    "{} cannot be a name: give 1 to 180 bytes without '/', '#' or NUL, not beginning with '.', 'procshare-' "
+    "or 'procshare.<number>.'",
     "`name=` is not what a file can be called.",
     "As it says.",
 )

@@ -119,10 +119,13 @@ TRUST: dict[str, Mutant] = {
         "attach.c", "!S_ISREG(st->st_mode)", "false", "test_names.py::test_a_fifo_is_refused"
     ),
     "another user's file": mutant(
-        "attach.c", "st->st_uid != geteuid()", "false", "test_names.py::test_another_users_file_is_refused"
+        "trust.c", "st->st_uid != geteuid() && ", "false && ", "test_names.py::test_another_users_file_is_refused"
     ),
     "a file that others may write": mutant(
-        "attach.c", "st->st_mode & 077", "false", "test_names.py::test_a_file_that_others_may_use_is_refused[438]"
+        "trust.c",
+        "(st->st_mode & 07) && ",
+        "false && ",
+        "test_permissions.py::test_who_is_let_in_is_trusted_or_it_is_refused[438]",
     ),
     "a file that is no segment": mutant(
         "attach.c",

@@ -166,7 +166,7 @@ def test_what_others_have_and_what_cannot_be_read_is_listed_if_asked_for() -> No
     """By what the file system tells; without being asked, only what is this user's and makes sense."""
     stranger = os.geteuid() + 1
     files = {
-        f"procshare.{stranger}.stats-other": ("stats-other", b"x" * 100),
+        f"procshare.{stranger}.stats-other": (f"procshare.{stranger}.stats-other", b"x" * 100),
         "procshare-stats-nonsense": ("procshare-stats-nonsense", b"procshr\x01" * 10),
     }
     try:

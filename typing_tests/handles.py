@@ -19,6 +19,7 @@ from procshare import (
     segments,
     set_default_backend,
     stats,
+    trust,
 )
 
 
@@ -126,3 +127,15 @@ SharedCounter.attach(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 SharedCounter.open()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 set_default_backend(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SharedCounter(backend=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# ---- other users ----
+
+assert_type(SharedCounter(mode=0o660, group="www-data"), SharedCounter)
+assert_type(SharedValue(0.5, "d", mode=0o660, group=33), SharedValue[float])
+assert_type(SharedArray.zeros(3, "f", mode=0o660), SharedArray[np.float32])
+assert_type(SharedCounter.open("hits", mode=0o660, group="www-data"), SharedCounter)
+trust(user="root", group=33)
+trust(others=True)
+SharedCounter(mode="0o660")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+SharedCounter(group=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+trust("root")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

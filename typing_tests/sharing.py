@@ -92,3 +92,12 @@ wrap(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, repor
 wrap(memory)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 wrap(memory, dtype="i")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 wrong: SharedValue[str] = share(5)  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
+
+# ---- with others ----
+
+assert_type(share({"a": 1}, mode=0o660, group="www-data"), SharedDict[str, int])
+assert_type(share(np.zeros(3), mode=0o660), SharedArray[np.float64])
+assert_type(SharedDict(name="x", mode=0o660, group=33, a=1), SharedDict[str, int])
+assert_type(SharedDict({"a": 1}, mode=0o660), SharedDict[str, int])
+assert_type(SharedDict.fromkeys(["a"], 1, mode=0o660), SharedDict[str, int])
+share([1], mode="rw")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -29,6 +29,7 @@ from procshare._share import attach, share, unlink, wrap
 from procshare._shared import Cell, Handle, Shared
 from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
 from procshare._transaction import transaction
+from procshare._trust import trust
 from procshare._value import SharedValue
 from procshare.backends import Backend, default_backend, set_default_backend
 
@@ -79,6 +80,7 @@ __all__ = [
     "share",
     "stats",
     "transaction",
+    "trust",
     "unlink",
     "wrap",
 ]

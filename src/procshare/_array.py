@@ -11,11 +11,12 @@ from procshare.backends import implementation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from typing import TypeAlias, TypedDict, Unpack
+    from typing import TypeAlias, Unpack
 
     import numpy as np
     import numpy.typing as npt
 
+    from procshare._shared import Options
     from procshare.backends import Backend
 
     Bool: TypeAlias = type[bool] | Literal["?", "bool"]
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
     Float64: TypeAlias = type[float] | Literal["d", "f8", "float64"]
     Complex: TypeAlias = type[complex] | Literal["D", "c16", "complex128"]
 
-    class ArrayOptions(TypedDict, total=False):
+    class ArrayOptions(Options, total=False):
         """The keyword arguments of `SharedArray` that say nothing of its elements."""
 
-        name: str | None
-        backend: str | Backend | None
         on_owner_death: Literal["raise", "proceed"]
 
 
@@ -47,6 +46,7 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         data: What to copy in; any array-like of numbers, shape kept.
         dtype: Element type, a NumPy dtype or a one-letter type code. Default: NumPy's choice for *data*.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
         on_owner_death: "raise" `OwnerDied` once a holder died inside its block, until `recover()`; or "proceed".
 
@@ -116,6 +116,8 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         dtype: object = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         on_owner_death: Literal["raise", "proceed"] = "raise",
     ) -> None:
@@ -181,6 +183,8 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         dtype: Any = float,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         on_owner_death: Literal["raise", "proceed"] = "raise",
     ) -> SharedArray[Any]:
@@ -189,7 +193,7 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         Args:
             shape: Length, or the length of each dimension.
             dtype: Element type, a NumPy dtype or a one-letter type code.
-            name, backend, on_owner_death: As for `SharedArray`.
+            name, mode, group, backend, on_owner_death: As for `SharedArray`.
 
         Raises:
             OutOfSharedMemory: No room; nothing was created.
@@ -198,7 +202,7 @@ class SharedArray(Shared["npt.NDArray[ScalarT]"], Generic[ScalarT]):
         [[0, 0, 0], [0, 0, 0]]
         """
         made: SharedArray[Any] = implementation(cls, backend).zeros(
-            shape, dtype, name=name, backend=backend, on_owner_death=on_owner_death
+            shape, dtype, name=name, mode=mode, group=group, backend=backend, on_owner_death=on_owner_death
         )
         return made
 

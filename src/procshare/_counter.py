@@ -22,6 +22,7 @@ class SharedCounter(Shared[int]):
     Args:
         initial: Where to start, from -2**63 + 1 to 2**63 - 1.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -40,7 +41,15 @@ class SharedCounter(Shared[int]):
     __slots__ = ()
     kind: ClassVar[str] = "counter"
 
-    def __init__(self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        initial: int = 0,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
         raise NotImplementedError
 
     def increment(self, n: int = 1) -> int:

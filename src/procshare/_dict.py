@@ -13,10 +13,11 @@ from procshare._views import DictItems, DictKeys, DictValues
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
-    from typing import Self
+    from typing import Self, Unpack
 
     from _typeshed import SupportsKeysAndGetItem
 
+    from procshare._shared import Options
     from procshare.backends import Backend
 
 K = TypeVar("K")
@@ -41,6 +42,7 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
         data: What it holds at first: a mapping, or pairs of key and value, copied. Keys are str, bytes, int, None, or
             tuples of these; values whatever pickles.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
         items: Other keyword arguments are keys and values too, as with a dict.
 
@@ -66,18 +68,21 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     kind: ClassVar[str] = "dict"
 
     @overload
-    def __init__(self, /, *, name: str | None = None, backend: str | Backend | None = None) -> None: ...
+    def __init__(self, /, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(self, data: SupportsKeysAndGetItem[K, V], /, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(self, data: Iterable[tuple[K, V]], /, **options: Unpack[Options]) -> None: ...
     @overload
     def __init__(
-        self, data: SupportsKeysAndGetItem[K, V], /, *, name: str | None = None, backend: str | Backend | None = None
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, data: Iterable[tuple[K, V]], /, *, name: str | None = None, backend: str | Backend | None = None
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: SharedDict[str, V2], /, *, name: str | None = None, backend: str | Backend | None = None, **items: V2
+        self: SharedDict[str, V2],
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+        **items: V2,
     ) -> None: ...
     @overload
     def __init__(
@@ -86,36 +91,22 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **items: V2,
     ) -> None: ...
-    def __init__(
-        self,
-        data: Any = (),
-        /,
-        *,
-        name: str | None = None,
-        backend: str | Backend | None = None,
-        **items: Any,
-    ) -> None:
+    def __init__(self, data: Any = (), /, **items: Any) -> None:
         raise NotImplementedError
 
     @overload
     @classmethod
     def fromkeys(
-        cls,
-        iterable: Iterable[K2],
-        value: None = None,
-        /,
-        *,
-        name: str | None = ...,
-        backend: str | Backend | None = ...,
+        cls, iterable: Iterable[K2], value: None = None, /, **options: Unpack[Options]
     ) -> SharedDict[K2, Any | None]: ...
     @overload
     @classmethod
-    def fromkeys(
-        cls, iterable: Iterable[K2], value: V2, /, *, name: str | None = ..., backend: str | Backend | None = ...
-    ) -> SharedDict[K2, V2]: ...
+    def fromkeys(cls, iterable: Iterable[K2], value: V2, /, **options: Unpack[Options]) -> SharedDict[K2, V2]: ...
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /, **options: Any) -> SharedDict[Any, Any]:
         """Make a shared dict with these keys, all with the same value; *options* as for the class.

@@ -36,6 +36,7 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     Args:
         data: What it holds at first, copied; whatever pickles.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -58,7 +59,14 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     kind: ClassVar[str] = "list"
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError
 

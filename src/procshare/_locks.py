@@ -14,7 +14,9 @@ from procshare._shared import Handle
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
+    from typing import Unpack
 
+    from procshare._shared import Options
     from procshare.backends import Backend
 
 
@@ -130,7 +132,7 @@ class Mutex(AsyncLockable):
 
     __slots__ = ()
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         raise NotImplementedError
 
     def release(self) -> None:
@@ -188,6 +190,7 @@ class SharedLock(Mutex):
 
     Args:
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -216,6 +219,7 @@ class SharedRLock(Mutex):
 
     Args:
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -245,6 +249,7 @@ class SharedSemaphore(AsyncLockable):
         value: How many permits there are at first.
         robust: Give back what a process holds when it dies.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -264,7 +269,14 @@ class SharedSemaphore(AsyncLockable):
     kind: ClassVar[str] = "semaphore"
 
     def __init__(
-        self, value: int = 1, *, robust: bool = False, name: str | None = None, backend: str | Backend | None = None
+        self,
+        value: int = 1,
+        *,
+        robust: bool = False,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError
 
@@ -310,6 +322,7 @@ class SharedBoundedSemaphore(SharedSemaphore):
         value: How many permits there are at first, and at most.
         robust: Give back what a process holds when it dies.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -345,6 +358,7 @@ class SharedRWLock(Handle):
 
     Args:
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -362,7 +376,14 @@ class SharedRWLock(Handle):
     __slots__ = ()
     kind: ClassVar[str] = "rwlock"
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
         raise NotImplementedError
 
     def reading(self, timeout: float | None = None) -> AbstractContextManager[None]:

@@ -31,6 +31,7 @@ class SharedNamespace(Shared[dict[str, Any]]):
     Args:
         data: What it holds at first: a mapping from names to whatever pickles, copied.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
         attributes: Other keyword arguments are attributes too.
 
@@ -60,6 +61,8 @@ class SharedNamespace(Shared[dict[str, Any]]):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **attributes: Any,
     ) -> None:

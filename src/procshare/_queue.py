@@ -48,6 +48,7 @@ class SharedQueue(Handle, Generic[T]):
         maxsize: Items at most; 0 or less: as many as fit.
         capacity: Bytes at most, as they are stored. An item larger than this goes alone, with memory of its own.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -76,6 +77,8 @@ class SharedQueue(Handle, Generic[T]):
         *,
         capacity: int = 64 << 20,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError

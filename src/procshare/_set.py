@@ -33,6 +33,7 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     Args:
         data: What it holds at first, copied: str, bytes, int, None, or tuples of these.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -55,7 +56,14 @@ class SharedSet(Shared[set[T]], MutableSet[T]):
     kind: ClassVar[str] = "set"
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError
 

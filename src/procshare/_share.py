@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.shared_memory import SharedMemory
     from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
+    from typing import Unpack
 
     import numpy as np
     import numpy.typing as npt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from procshare._locks import SharedBoundedSemaphore, SharedLock, SharedRLock, SharedSemaphore
     from procshare._namespace import SharedNamespace
     from procshare._queue import SharedQueue
+    from procshare._shared import Options
     from procshare._signals import SharedBarrier, SharedCondition, SharedEvent
     from procshare.backends import Backend
 
@@ -41,27 +43,34 @@ HandleT = TypeVar("HandleT", bound=Shared[Any])
 
 @overload
 def share(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
-    obj: HandleT, *, name: str | None = None, backend: str | Backend | None = None
+    obj: HandleT, **options: Unpack[Options]
 ) -> HandleT: ...
 @overload
 def share(  # type: ignore[overload-overlap]
-    obj: npt.NDArray[ScalarT], *, name: str | None = None, backend: str | Backend | None = None
+    obj: npt.NDArray[ScalarT], **options: Unpack[Options]
 ) -> SharedArray[ScalarT]: ...
 @overload
 def share(  # type: ignore[overload-overlap]
-    obj: dict[K, V], *, name: str | None = None, backend: str | Backend | None = None
+    obj: dict[K, V], **options: Unpack[Options]
 ) -> SharedDict[K, V]: ...
 @overload
 def share(  # type: ignore[overload-overlap]
-    obj: list[T], *, name: str | None = None, backend: str | Backend | None = None
+    obj: list[T], **options: Unpack[Options]
 ) -> SharedList[T]: ...
 @overload
 def share(  # type: ignore[overload-overlap]
-    obj: set[T], *, name: str | None = None, backend: str | Backend | None = None
+    obj: set[T], **options: Unpack[Options]
 ) -> SharedSet[T]: ...
 @overload
-def share(obj: T, *, name: str | None = None, backend: str | Backend | None = None) -> SharedValue[T]: ...
-def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = None) -> Shared[Any]:
+def share(obj: T, **options: Unpack[Options]) -> SharedValue[T]: ...
+def share(
+    obj: Any,
+    *,
+    name: str | None = None,
+    mode: int = 0o600,
+    group: str | int | None = None,
+    backend: str | Backend | None = None,
+) -> Shared[Any]:
     """Share a copy of *obj*, by the class that fits it.
 
     A dict becomes a `SharedDict`, a list a `SharedList`, a set a `SharedSet`, an ndarray a `SharedArray`, any other
@@ -70,7 +79,7 @@ def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = 
 
     Args:
         obj: What to copy.
-        name, backend: As for the class.
+        name, mode, group, backend: As for the class.
 
     Raises:
         TypeError: *obj* cannot be shared: it does not pickle, or a dict's key or a set's element is of a type that
@@ -89,15 +98,15 @@ def share(obj: Any, *, name: str | None = None, backend: str | Backend | None = 
         handle: Shared[Any] = obj
         return handle
     if isinstance(given, dict):
-        return SharedDict(obj, name=name, backend=backend)
+        return SharedDict(obj, name=name, mode=mode, group=group, backend=backend)
     if isinstance(given, list):
-        return SharedList(obj, name=name, backend=backend)
+        return SharedList(obj, name=name, mode=mode, group=group, backend=backend)
     if isinstance(given, set):
-        return SharedSet(obj, name=name, backend=backend)
+        return SharedSet(obj, name=name, mode=mode, group=group, backend=backend)
     numpy = sys.modules.get("numpy")  # an ndarray exists only where NumPy was imported
     if numpy is not None and isinstance(obj, numpy.ndarray):
-        return SharedArray(obj, name=name, backend=backend)
-    return SharedValue(obj, name=name, backend=backend)
+        return SharedArray(obj, name=name, mode=mode, group=group, backend=backend)
+    return SharedValue(obj, name=name, mode=mode, group=group, backend=backend)
 
 
 @overload
@@ -173,7 +182,8 @@ def attach(name: str) -> Handle:
 
     Raises:
         NotFound: Nothing alive has this name.
-        NotOwned, CorruptSegment, VersionMismatch: It was refused.
+        NotOwned: Others can write into it, and this process does not trust them: see `trust`.
+        CorruptSegment, VersionMismatch: It was refused.
 
     >>> with SharedCounter(5, name="hits"):
     ...     attach("hits").value

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypedDict
+
+    from procshare.backends import Backend
+
+    class Options(TypedDict, total=False):
+        """The keyword arguments with which every object is made."""
+
+        name: str | None
+        mode: int
+        group: str | int | None
+        backend: str | Backend | None
+
 
 T = TypeVar("T")
 
@@ -122,6 +133,9 @@ class Handle(ABC):
     def unlink(self) -> None:
         """Destroy the object for everyone: its name is gone, attached processes keep their mapping. Idempotent.
 
+        Raises:
+            NotOwned: It belongs to another user, and this process is not root's.
+
         >>> hits = SharedCounter(name="hits")
         >>> hits.unlink()
         >>> hits.increment()  # whoever has it, has it
@@ -156,12 +170,14 @@ class Handle(ABC):
         """Attach to an object that exists.
 
         Args:
-            name: The `name` of a handle in any process of this user.
+            name: The `name` of a handle in any process of this user, or its `segment`, by which another user's
+                object is called.
 
         Raises:
             NotFound: Nothing alive has this name.
             KindMismatch: It is of another kind.
-            NotOwned, CorruptSegment, VersionMismatch: It was refused.
+            NotOwned: Others can write into it, and this process does not trust them: see `trust`.
+            CorruptSegment, VersionMismatch: It was refused.
             LockTimeout: A process stood still for 10 s in the middle of attaching to it or leaving it.
             OSError: 768 processes are attached, which is the most; or the system has no descriptor or lock left.
 
@@ -187,6 +203,7 @@ class Handle(ABC):
 
         Raises:
             KindMismatch: It exists and is of another kind.
+            NotOwned: It exists, and others can write into it whom *mode* and *group* do not let in: see `trust`.
 
         >>> with SharedCounter.open("hits", 5) as mine:
         ...     theirs = SharedCounter.open("hits", 5)  # in another process, say: it exists already

@@ -26,6 +26,7 @@ class SharedEvent(Handle):
 
     Args:
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -44,7 +45,14 @@ class SharedEvent(Handle):
     __slots__ = ()
     kind: ClassVar[str] = "event"
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
         raise NotImplementedError
 
     def is_set(self) -> bool:
@@ -114,6 +122,7 @@ class SharedCondition(Lockable):
         lock: What `acquire`, `release` and `with` take; attaching to the condition finds it too, by its name. Default:
             a re-entrant lock of its own.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -145,6 +154,8 @@ class SharedCondition(Lockable):
         lock: SharedLock | SharedRLock | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError
@@ -254,6 +265,7 @@ class SharedBarrier(Handle):
             not pickle, only the creator and its forked children can use the barrier.
         timeout: Seconds that `wait` waits where it is given no other; None waits for ever.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -283,6 +295,8 @@ class SharedBarrier(Handle):
         timeout: float | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError

@@ -9,22 +9,16 @@ from procshare._shared import Shared
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from typing import TypeAlias, TypedDict, Unpack
+    from typing import TypeAlias, Unpack
 
     import numpy as np
 
-    from procshare._shared import Cell
+    from procshare._shared import Cell, Options
     from procshare.backends import Backend
 
     Bool: TypeAlias = type[bool] | type[np.bool_] | Literal["?"]
     Integer: TypeAlias = type[int] | type[np.integer[Any]] | Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
     Float: TypeAlias = type[float] | type[np.floating[Any]] | Literal["f", "d"]
-
-    class ValueOptions(TypedDict, total=False):
-        """The keyword arguments of `SharedValue` that say nothing of what it holds."""
-
-        name: str | None
-        backend: str | Backend | None
 
 
 T = TypeVar("T")
@@ -41,6 +35,7 @@ class SharedValue(Shared[T]):
         dtype: A type code of NumPy and `multiprocessing` ('b' 'B' 'h' 'H' 'i' 'I' 'l' 'L' 'q' 'Q' 'f' 'd' '?',
             'c' for one byte), anything that `numpy.dtype` takes for these, or a `ctypes` number type.
         name: Attach by it from any process; default: a random name.
+        mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
         backend: "shm", "stdlib" or a `Backend`; default: `default_backend()`.
 
     Raises:
@@ -65,25 +60,25 @@ class SharedValue(Shared[T]):
     kind: ClassVar[str] = "value"
 
     @overload
-    def __init__(self: SharedValue[bool], initial: bool, dtype: Bool, **options: Unpack[ValueOptions]) -> None: ...
+    def __init__(self: SharedValue[bool], initial: bool, dtype: Bool, **options: Unpack[Options]) -> None: ...
     @overload
-    def __init__(self: SharedValue[int], initial: int, dtype: Integer, **options: Unpack[ValueOptions]) -> None: ...
+    def __init__(self: SharedValue[int], initial: int, dtype: Integer, **options: Unpack[Options]) -> None: ...
     @overload
-    def __init__(self: SharedValue[float], initial: float, dtype: Float, **options: Unpack[ValueOptions]) -> None: ...
+    def __init__(self: SharedValue[float], initial: float, dtype: Float, **options: Unpack[Options]) -> None: ...
     @overload
-    def __init__(
-        self: SharedValue[bytes], initial: bytes, dtype: Literal["c"], **options: Unpack[ValueOptions]
-    ) -> None: ...
+    def __init__(self: SharedValue[bytes], initial: bytes, dtype: Literal["c"], **options: Unpack[Options]) -> None: ...
     @overload
-    def __init__(self, initial: T, dtype: None = None, **options: Unpack[ValueOptions]) -> None: ...
+    def __init__(self, initial: T, dtype: None = None, **options: Unpack[Options]) -> None: ...
     @overload
-    def __init__(self: SharedValue[Any], initial: object, dtype: object, **options: Unpack[ValueOptions]) -> None: ...
+    def __init__(self: SharedValue[Any], initial: object, dtype: object, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
         initial: object,
         dtype: object = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         raise NotImplementedError

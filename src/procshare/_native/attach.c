@@ -11,26 +11,40 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_plainly(const char *path, int flags) { return AGAIN(open(path, flags)); }
+/* What for: to attach; to look, in what is this user's own whoever else may write there, since nothing is unpickled; to read what a
+ * look shows, whoever's it is; to remove. */
+typedef enum { TO_ATTACH, TO_LOOK, TO_READ, TO_REAP } purpose_t;
 
-/* Open a segment's file, refusing what another user could have put there, unless *foreign*, which is only to be read: a descriptor, -1
- * with an exception. */
-static int open_checked(const char *name, struct stat *st, bool foreign, int how(const char *path, int flags)) {
-    char path[NAME_ROOM + 16];
+/* What another user's file is refused with that this process may not even open. */
+static void *raise_forbidden(const char *name, const char *path, int error) {
+    struct stat st;
+    if (error != EACCES || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid == geteuid())
+        return raise_named("NotOwned", name, "it is not a file that this user made: %s", strerror(error));
+    return raise_named("NotOwned", name, "it belongs to another user, %u, and its mode is %04o: %s; who makes it can let others in, by "
+                       "mode=0o660 and group=", (unsigned)st.st_uid, (unsigned)st.st_mode & 07777, strerror(error));
+}
+
+/* Open a segment's file, refusing what another user could have put there: a descriptor, -1 with an exception. */
+static int open_checked(const char *name, struct stat *st, purpose_t purpose) {
+    char path[NAME_ROOM + 16], why[240];
     if (shm_path(path, sizeof path, name) < 0) return -1;
-    int fd = how(path, (foreign ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int flags = (purpose == TO_READ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    int fd = purpose == TO_ATTACH ? AGAIN(open(path, flags)) : open_sparing(path, flags);
     if (fd < 0) {
         if (errno == ENOENT) raise_named("NotFound", name, "");
         else if (errno == EACCES || errno == ELOOP || errno == EISDIR || errno == ENXIO)
-            raise_named("NotOwned", name, "it is not a file that this user made: %s", strerror(errno));
+            raise_forbidden(name, path, errno);
         else raise_os(errno, path);
         return -1;
     }
     const char *refused = NULL;
     if (fstat(fd, st) < 0) refused = "it cannot be examined";
     else if (!S_ISREG(st->st_mode)) refused = "it is not a regular file";
-    else if (!foreign && st->st_uid != geteuid()) refused = "it belongs to another user";
-    else if (!foreign && st->st_mode & 077) refused = "others may read or write it; procshare's segments are mode 0600";
+    else if (purpose == TO_READ) return fd;
+    else if ((st->st_mode & 07111) != 0 || (st->st_mode & 0600) != 0600) refused = "others may use it as no segment is used: see its mode";
+    else if (st->st_uid == geteuid() && purpose != TO_ATTACH) return fd;
+    else if (purpose == TO_REAP) refused = "it belongs to another user";
+    else if (trust_refuses(st, why, sizeof why)) refused = why;
     if (refused == NULL) return fd;
     raise_named("NotOwned", name, "%s", refused);
     close(fd);
@@ -38,12 +52,12 @@ static int open_checked(const char *name, struct stat *st, bool foreign, int how
 }
 
 /* For a look without attaching; -1 with an exception. */
-int segment_open_checked(const char *name, struct stat *st, bool foreign) { return open_checked(name, st, foreign, open_sparing); }
+int segment_open_checked(const char *name, struct stat *st, bool foreign) { return open_checked(name, st, foreign ? TO_READ : TO_LOOK); }
 
 /* The same; -1 without an exception. */
 int segment_open(const char *name) {
     struct stat st;
-    int fd = open_checked(name, &st, false, open_sparing);
+    int fd = open_checked(name, &st, TO_LOOK);
     if (fd < 0) PyErr_Clear();
     return fd;
 }
@@ -113,6 +127,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     struct stat here, there;
     snprintf(path, sizeof path, SHM "/%s", name);
     if (fstat(fd, &here) < 0 || lstat(path, &there) < 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev) return false;
+    if (!segment_may_unlink(here.st_uid)) return false;
     if (keeps_others(h->kind)) container_end_file(name); /* what it keeps goes with it */
     sigset_t before;
     hold_signals(&before);
@@ -129,7 +144,7 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
 int segment_reap(const char *name, bool in_flight) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st, false, open_sparing), done = 0;
+    int fd = open_checked(name, &st, TO_REAP), done = 0;
     if (fd >= 0 && segment_read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
         if (segment_read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
             done = unlink_held(fd, name, &h);
@@ -159,6 +174,7 @@ static seg_t *map_checked(int fd, const struct stat *st, const header_t *h, cons
     seg->fd = fd;
     seg->dev = st->st_dev;
     seg->ino = st->st_ino;
+    seg->uid = st->st_uid;
     seg->kind = h->kind;
     seg->size = h->size;
     seg->payload = h->payload;
@@ -176,7 +192,7 @@ seg_t *segment_peek(const char *name) {
     struct stat st;
     header_t h;
     seg_t *seg = NULL;
-    int fd = open_checked(name, &st, false, open_sparing);
+    int fd = open_checked(name, &st, TO_LOOK);
     if (fd >= 0 && segment_read_header(fd, name, &st, &h) == 0) seg = map_checked(fd, &st, &h, name);
     if (seg == NULL && fd >= 0) close(fd);
     PyErr_Clear();
@@ -234,7 +250,7 @@ seg_t *segment_attach(const char *name) {
         char path[NAME_ROOM + 16];
         if (shm_path(path, sizeof path, name) < 0) return NULL;
         seg_t *seg = lstat(path, &st) == 0 ? mapped_already(&st) : NULL; /* then it was checked, and needs no descriptor */
-        int fd = seg == NULL ? open_checked(name, &st, false, open_plainly) : -1;
+        int fd = seg == NULL ? open_checked(name, &st, TO_ATTACH) : -1;
         if (seg == NULL && fd < 0) return NULL;
         FAULT(segment_opened);
         if (seg == NULL && (seg = mapped_already(&st)) != NULL) close(fd);
@@ -270,7 +286,7 @@ seg_t *segment_attach(const char *name) {
 PyObject *segment_tracker(const char *name) {
     struct stat st;
     header_t h;
-    int fd = open_checked(name, &st, false, open_sparing);
+    int fd = open_checked(name, &st, TO_LOOK);
     if (fd < 0) return NULL;
     int seen = segment_read_header(fd, name, &st, &h);
     close(fd);

@@ -284,7 +284,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
     Py_ssize_t length = 0;
     if (!PyArg_ParseTuple(args, "OO", &lock, &name)) return NULL;
     if (lock != Py_None) {
-        if (is_lock(lock) < 0 || (lock_name = PyObject_GetAttrString(lock, "name")) == NULL) return NULL;
+        if (is_lock(lock) < 0 || (lock_name = PyObject_GetAttrString(lock, "_address")) == NULL) return NULL;
         meta = PyUnicode_AsUTF8AndSize(lock_name, &length);
     }
     int done = lock_name != NULL && meta == NULL ? -1 : 0;

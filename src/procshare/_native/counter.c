@@ -224,12 +224,12 @@ static PyObject *inplace_add(PyObject *self, PyObject *other) { return inplace(s
 static PyObject *inplace_subtract(PyObject *self, PyObject *other) { return inplace(self, other, true); }
 
 static int counter_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"initial", "name", "backend", NULL};
+    static char *names[] = {"initial", "name", "mode", "group", "backend", NULL};
     handle_t *h = (handle_t *)self;
-    PyObject *initial = NULL, *name = NULL, *backend = NULL;
+    PyObject *initial = NULL, *name = NULL, *mode = NULL, *group = NULL, *backend = NULL;
     int64_t n = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OO:SharedCounter", names, &initial, &name, &backend)) return -1;
-    if (initial != NULL && counter_encode(initial, &n) < 0) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOOO:SharedCounter", names, &initial, &name, &mode, &group, &backend)) return -1;
+    if ((initial != NULL && counter_encode(initial, &n) < 0) || handle_permit(h, mode, group) < 0) return -1;
     if (handle_place(h, KIND_COUNTER, name) < 0) return -1;
     atomic_store(h->word, n);
     return handle_publish(h, name);

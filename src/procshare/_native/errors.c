@@ -84,12 +84,13 @@ static const char *hint_for(int error) {
 void *raise_os(int error, const char *name) { return raise_os_hint(error, name, hint_for(error)); }
 
 /* It could not sit down. A process that was forked after its parent had become another user cannot open the file. */
-void *raise_seatless(seg_t *seg, int error) {
+void *raise_seatless(const seg_t *seg, int error) {
     if (seg->foreign == 0 && error == EAGAIN)
         return raise_os_hint(error, seg->name, "as many processes are attached as it has seats for, 768");
     if (seg->foreign == 0) return raise_os(error, seg->name);
     return raise_named("NotOwned", seg->name,
-                       "it belongs to user %u, and this process was forked as user %u: fork first, then become another user",
+                       "it belongs to user %u, and this process was forked as user %u: fork first, then become another user; or make it with "
+                       "mode= and group= that let that user in",
                        (unsigned)(seg->foreign - 1), (unsigned)geteuid());
 }
 

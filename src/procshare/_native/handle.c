@@ -35,7 +35,7 @@ int handle_place(handle_t *h, uint8_t kind, PyObject *name) {
     }
     seg_t *seg;
     uint32_t index = 0;
-    if (name == NULL || name == Py_None) {
+    if ((name == NULL || name == Py_None) && h->mode == 0) {
         if (slab_take(&seg, &index) < 0) return -1;
     } else {
         if ((seg = segment_create(kind, 0, NULL, 0, 0, ALL_OF_IT)) == NULL) return -1;
@@ -112,8 +112,36 @@ int handle_publish_container(handle_t *h, PyObject *name) {
     return -1;
 }
 
-/* Give a finished object the name that it was asked to have; an object without one has nothing to do. */
+/* Who may use it besides its user, as mode= and group= say: 0, or -1 with an exception. Before it has its place. */
+int handle_permit(handle_t *h, PyObject *mode, PyObject *group) {
+    if (LIKELY(mode == NULL && (group == NULL || group == Py_None))) return 0;
+    PyObject *both = PyObject_CallMethod(process.hooks, "permissions", "OO", mode ? mode : Py_None, group ? group : Py_None);
+    int done = both != NULL && PyArg_ParseTuple(both, "II", &h->mode, &h->group) ? 0 : -1;
+    Py_XDECREF(both);
+    return done;
+}
+
+/* What a type takes that is made without anything else: the name, borrowed, or None; NULL with an exception. */
+PyObject *handle_parse(handle_t *h, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"name", "mode", "group", "backend", NULL};
+    PyObject *name = Py_None, *mode = NULL, *group = NULL, *backend = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO", names, &name, &mode, &group, &backend)) return NULL;
+    return handle_permit(h, mode, group) < 0 ? NULL : name;
+}
+
+static PyObject *method_permit(PyObject *self, PyObject *args) {
+    PyObject *mode, *group;
+    if (!PyArg_ParseTuple(args, "OO", &mode, &group) || handle_permit((handle_t *)self, mode, group) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Let others in, and give a finished object the name that it was asked to have. One for others has a name from the start: who
+ * made it may be another user when somebody asks for it. */
 int handle_publish(handle_t *h, PyObject *name) {
+    if (h->mode != 0 && (segment_permit(h->seg, h->mode, h->group) < 0 || ((name == NULL || name == Py_None) && segment_name(h->seg) < 0))) {
+        handle_abort(h);
+        return -1;
+    }
     if (name == NULL || name == Py_None) return 0;
     PyObject *full = PyObject_CallMethod(process.hooks, "segment_name", "O", name);
     const char *text = full ? PyUnicode_AsUTF8AndSize(full, NULL) : NULL;
@@ -246,6 +274,15 @@ static PyObject *get_segment(PyObject *self, void *unused) {
     return export_now(h) < 0 ? NULL : Py_NewRef(h->segment);
 }
 
+/* The name by which processes of other users find it, too. */
+static PyObject *get_address(PyObject *self, void *unused) {
+    handle_t *h = (handle_t *)self;
+    PyObject *name = get_name(self, unused);
+    if (name == NULL || h->index > 0) return name;
+    Py_DECREF(name);
+    return Py_NewRef(h->segment);
+}
+
 /* _label(): the name, for messages; it exports nothing. */
 static PyObject *method_label(PyObject *self, PyObject *unused) {
     (void)unused;
@@ -302,7 +339,11 @@ static void destroy_object(handle_t *h) {
 
 static PyObject *method_unlink(PyObject *self, PyObject *unused) {
     (void)unused;
-    destroy_object((handle_t *)self);
+    handle_t *h = (handle_t *)self;
+    if (h->seg != NULL && h->index == 0 && !segment_may_unlink(h->seg->uid) && segment_names(h->seg, h->seg->name))
+        return raise_named("NotOwned", h->seg->name, "it belongs to another user, %u, and only that user and root can remove it",
+                           (unsigned)h->seg->uid);
+    destroy_object(h);
     Py_RETURN_NONE;
 }
 
@@ -424,6 +465,7 @@ static PyMethodDef methods[] = {
     {"_holder", method_holder, METH_NOARGS, NULL},
     {"_tally", method_tally, METH_O, NULL},
     {"_want", method_want, METH_O, NULL},
+    {"_permit", method_permit, METH_VARARGS, NULL},
     {"close", method_close, METH_NOARGS, NULL},
     {"unlink", method_unlink, METH_NOARGS, NULL},
     {"hand_over", method_hand_over, METH_NOARGS, NULL},
@@ -435,6 +477,7 @@ static PyMethodDef methods[] = {
 static PyGetSetDef getset[] = {
     {"name", get_name, NULL, NULL, NULL},
     {"segment", get_segment, NULL, NULL, NULL},
+    {"_address", get_address, NULL, NULL, NULL},
     {"closed", get_closed, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -43,6 +43,7 @@ enum {
     SEG_SHARED = 2,   /* opened or handed over: belongs to whoever is attached */
     SEG_PERSIST = 4,  /* stays when nobody is attached */
     SEG_PROCEED = 8,  /* an array that goes on after a holder's death */
+    SEG_ABROAD = 16,  /* a container of another user has claimed it, or something in it */
 };
 
 /* slot.flags */

@@ -197,6 +197,7 @@ static bool claim(seg_t *seg, handle_t *h) {
     }
     atomic_fetch_and(&h->slot->flags, (uint8_t)~SLOT_IN_FLIGHT);
     segment_ref(child);
+    if (child->uid != seg->uid) atomic_fetch_or(&child->header->flags, SEG_ABROAD);
     if (atomic_load(&child->header->tracker) != atomic_load(&seg->header->tracker)) untrack(child);
     if (h->index == 0) segment_give_up(child);
     segment_unref(child);

@@ -139,6 +139,7 @@ void mapping_is_cut(seg_t *seg) {
 int segment_check_cut(const seg_t *seg) {
     if (!atomic_load(&seg->cut)) return 0;
     PyErr_Clear();
+    if (seg->foreign != 0) return raise_seatless(seg, EACCES), -1;
     raise_named("CorruptSegment", seg->name, "its file was made shorter while this process was attached");
     return -1;
 }

@@ -159,7 +159,7 @@ static PyMethodDef functions[] = {
     {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
     {"document", document, METH_VARARGS, NULL},   {"tracker_of", tracker_of, METH_O, NULL},
     {"holds", held, METH_NOARGS, NULL},           {"objects", objects, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"trust", trust, METH_VARARGS, NULL},         {NULL, NULL, 0, NULL},
 };
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {

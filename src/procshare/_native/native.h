@@ -72,6 +72,7 @@ struct seg {
     long handles; /* what needs the seat: open handles, and ownership of what was exported */
     dev_t dev;
     ino_t ino;
+    uid_t uid; /* whose file it is */
     int fd;
     char *base;
     header_t *header;
@@ -123,6 +124,7 @@ typedef struct {
     uint32_t wanted_flags;    /* header flags to be made with, set by open() */
     uint32_t index, generation;
     uint32_t epoch;           /* the process that made it, if `created`: no forked child */
+    uint32_t mode, group;     /* to be made with, see handle_permit(); mode 0: as all are, for nobody else */
     uint8_t kind, code;
     bool created, exported;
     uint32_t exports, quiet, waiting; /* how often its name was told; 1 more than that if it has it only for values; how many of
@@ -175,6 +177,7 @@ PyObject *audit_objects(void);
 seg_t *segment_new(uint32_t slots);
 seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t meta_size, uint32_t slots, uint64_t reserve);
 int segment_publish(seg_t *seg, const char *name);
+int segment_permit(seg_t *seg, uint32_t mode, uint32_t group);
 int segment_export(seg_t *seg);
 int segment_name(seg_t *seg);
 seg_t *segment_attach(const char *name);
@@ -190,6 +193,7 @@ void segment_unregister(_Atomic uint64_t *registered, const char *name);
 void segment_hand_over(seg_t *seg);
 bool segment_names(const seg_t *seg, const char *name);
 void segment_unlink_name(seg_t *seg);
+bool segment_may_unlink(uid_t owner);
 void *segment_at(seg_t *seg, uint64_t offset, uint64_t length);
 int segment_lengthen(seg_t *seg, uint64_t end, uint64_t needed);
 bool segment_unmapped(seg_t *seg);
@@ -251,6 +255,11 @@ static inline PyObject *answer(const handle_t *h, PyObject *out) {
     Py_XDECREF(out);
     return NULL;
 }
+
+/* trust.c */
+#define NO_GROUP UINT32_MAX
+bool trust_refuses(const struct stat *st, char *why, size_t room);
+PyObject *trust(PyObject *module, PyObject *args);
 
 /* descriptors.c */
 void spare_renew(void);
@@ -453,6 +462,8 @@ void store_drop(seg_t *seg, slot_t *slot);
 /* handle.c */
 int handle_place(handle_t *h, uint8_t kind, PyObject *name);
 int handle_publish(handle_t *h, PyObject *name);
+int handle_permit(handle_t *h, PyObject *mode, PyObject *group);
+PyObject *handle_parse(handle_t *h, PyObject *args, PyObject *kwargs);
 void handle_abort(handle_t *h);
 int handle_create_container(handle_t *h, uint8_t kind);
 int handle_publish_container(handle_t *h, PyObject *name);
@@ -496,7 +507,7 @@ void *raise_unmapped(int error, const char *name, uint64_t needed);
 void *raise_os_hint(int error, const char *name, const char *hint);
 void *raise_lock_timeout(const char *name, int64_t waited_ns, uint32_t holder, int64_t held_ns);
 void *raise_os(int error, const char *name);
-void *raise_seatless(seg_t *seg, int error);
+void *raise_seatless(const seg_t *seg, int error);
 int call_hook(const char *hook, PyObject *args);
 
 #endif

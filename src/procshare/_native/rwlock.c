@@ -373,10 +373,9 @@ static void block_dealloc(PyObject *self) {
 }
 
 static int init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"name", "backend", NULL};
-    PyObject *name = NULL, *backend = NULL;
     handle_t *h = (handle_t *)self;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OO", names, &name, &backend)) return -1;
+    PyObject *name = handle_parse(h, args, kwargs);
+    if (name == NULL) return -1;
     return place_alone(h, KIND_RWLOCK, 0, sizeof(rwlock_t), NULL, 0) < 0 ? -1 : handle_publish(h, name);
 }
 

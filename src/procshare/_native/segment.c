@@ -42,11 +42,12 @@ int shm_path(char *out, size_t room, const char *name) {
     return 0;
 }
 
-/* What a handle calls itself: the given name without "procshare.<uid>.", or the whole of a random one. */
+/* What a handle calls itself: a given name without "procshare.<uid>.", if it is of this user; else the whole. */
 const char *public_name(const char *name) {
     if (strncmp(name, "procshare.", 10) != 0) return name;
-    const char *dot = strchr(name + 10, '.');
-    return dot ? dot + 1 : name;
+    char *dot;
+    unsigned long user = strtoul(name + 10, &dot, 10);
+    return *dot == '.' && user == geteuid() ? dot + 1 : name;
 }
 
 /* What the handles of one object call it: for a slot, the slab's name, the slot and its generation. */
@@ -258,6 +259,7 @@ static int open_unnamed(seg_t *seg, uint64_t reserved) {
     if (fstat(seg->fd, &st) < 0) return raise_os(errno, SHM), -1;
     seg->dev = st.st_dev;
     seg->ino = st.st_ino;
+    seg->uid = st.st_uid;
     if ((st.st_mode & 0777) != 0600 && fchmod(seg->fd, 0600) < 0) return raise_os(errno, SHM), -1; /* the umask */
     if (reserved < seg->size && AGAIN(ftruncate(seg->fd, (off_t)seg->size)) < 0) return raise_too_long(errno, seg->name, seg->size), -1; /* else reserving does it */
     if (segment_reserve(seg, 0, reserved) < 0) return -1;
@@ -312,6 +314,17 @@ seg_t *segment_create(uint32_t kind, uint64_t payload, const void *meta, size_t 
     FAULT(segment_seated);
     seg->owner = true;
     return seg;
+}
+
+/* Let others use it, as far as *mode* says; before it has a name. 0, or -1 with an exception. */
+int segment_permit(seg_t *seg, uint32_t mode, uint32_t group) {
+    if (segment_fd(seg) < 0) return raise_os(EBADF, seg->name), -1;
+    if (group != NO_GROUP && fchown(seg->fd, (uid_t)-1, group) < 0) {
+        if (errno != EPERM) return raise_os(errno, seg->name), -1;
+        return raise_os_hint(EPERM, seg->name, "a file is given to a group by root, or by a user who is a member of it"), -1;
+    }
+    if (fchmod(seg->fd, mode) < 0) return raise_os(errno, seg->name), -1;
+    return 0;
 }
 
 /* ---- the name ---- */
@@ -384,6 +397,14 @@ static void unregister_name(seg_t *seg) {
 /* Whether it has a name. A forked relative may have given it one; and the header may be damaged. */
 static bool has_name(const seg_t *seg) { return seg->linked || (atomic_load(&seg->header->flags) & SEG_LINKED); }
 
+/* It was made by another user, who this process was. The kernel lets only who could open a file give it a name. */
+static void *raise_unnameable(const seg_t *seg) {
+    return raise_named("NotOwned", seg->name,
+                       "it has no name yet, which only the user who made it can give, %u, and this process is user %u: read its .name, "
+                       "or store a handle in it, before it becomes another user; or make it with mode= and group=",
+                       (unsigned)seg->uid, (unsigned)geteuid());
+}
+
 /* Give a finished segment its name (NULL: the random one it has): 0, or -1 with AlreadyExists or another exception. */
 int segment_publish(seg_t *seg, const char *name) {
     if (name != NULL) {
@@ -408,6 +429,7 @@ int segment_publish(seg_t *seg, const char *name) {
         if (error == EEXIST) raise_named("AlreadyExists", seg->name, "");
         else if (error == ENOENT) raise_named("NotFound", seg->name, "it was unlinked");
         else if (error == ENOSPC) raise_no_room(seg->name, seg->size, "files");
+        else if (error == EPERM && seg->uid != geteuid()) raise_unnameable(seg);
         else raise_os(error, seg->name);
         return -1;
     }
@@ -453,10 +475,17 @@ static bool named_again(const seg_t *seg) {
     return tracker != 0 && tracker == atomic_load(&seg->header->tracker);
 }
 
-/* Remove the name, if it has one and it leads here. */
+/* Whether this process may remove such a file's name: in a sticky directory, its user, the directory's, and root. */
+bool segment_may_unlink(uid_t owner) {
+    struct stat dir;
+    uid_t me = geteuid();
+    return me == owner || me == 0 || stat(SHM, &dir) < 0 || !(dir.st_mode & S_ISVTX) || dir.st_uid == me;
+}
+
+/* Remove the name, if it has one and it leads here. Who may not leaves it to its user's processes and to their tracker. */
 void segment_unlink_name(seg_t *seg) {
     char path[NAME_ROOM + 16];
-    if (!has_name(seg) || seg->unlinked) return;
+    if (!has_name(seg) || seg->unlinked || !segment_may_unlink(seg->uid)) return;
     if (keeps_others(seg->kind) && !atomic_load(&seg->cut)) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback); /* a handle may be freed while an exception is on its way */

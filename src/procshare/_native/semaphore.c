@@ -298,13 +298,13 @@ static int parse_value(PyObject *obj, int64_t *value) {
 }
 
 static int init(PyObject *self, PyObject *args, PyObject *kwargs, uint8_t kind) {
-    static char *names[] = {"value", "robust", "name", "backend", NULL};
+    static char *names[] = {"value", "robust", "name", "mode", "group", "backend", NULL};
     handle_t *h = (handle_t *)self;
-    PyObject *given = NULL, *name = NULL, *backend = NULL;
+    PyObject *given = NULL, *name = NULL, *mode = NULL, *group = NULL, *backend = NULL;
     int robust = 0;
     int64_t value = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOO", names, &given, &robust, &name, &backend)) return -1;
-    if (given != NULL && parse_value(given, &value) < 0) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pOOOO", names, &given, &robust, &name, &mode, &group, &backend)) return -1;
+    if ((given != NULL && parse_value(given, &value) < 0) || handle_permit(h, mode, group) < 0) return -1;
     if (robust ? place_alone(h, kind, ROBUST, SEAT_COUNT * 8, NULL, 0) < 0 : handle_place(h, kind, name) < 0) return -1;
     atomic_store(&h->slot->saved, value);
     atomic_store(&h->slot->word, value);

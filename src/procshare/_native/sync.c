@@ -309,9 +309,8 @@ static PyObject *watch_lock(PyObject *self, PyObject *unused) {
 }
 
 static int init_lock(PyObject *self, PyObject *args, PyObject *kwargs, uint8_t kind) {
-    static char *names[] = {"name", "backend", NULL};
-    PyObject *name = NULL, *backend = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OO", names, &name, &backend)) return -1;
+    PyObject *name = handle_parse((handle_t *)self, args, kwargs);
+    if (name == NULL) return -1;
     return handle_place((handle_t *)self, kind, name) < 0 ? -1 : handle_publish((handle_t *)self, name);
 }
 

@@ -113,11 +113,12 @@ static int fill(handle_t *h, int code, int64_t word, PyObject *record) {
 }
 
 static int value_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"initial", "dtype", "name", "backend", NULL};
+    static char *names[] = {"initial", "dtype", "name", "mode", "group", "backend", NULL};
     handle_t *h = (handle_t *)self;
-    PyObject *initial, *dtype = NULL, *name = NULL, *backend = NULL, *record = NULL;
+    PyObject *initial, *dtype = NULL, *name = NULL, *mode = NULL, *group = NULL, *backend = NULL, *record = NULL;
     int64_t word;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$OO:SharedValue", names, &initial, &dtype, &name, &backend)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$OOOO:SharedValue", names, &initial, &dtype, &name, &mode, &group, &backend)) return -1;
+    if (handle_permit(h, mode, group) < 0) return -1;
     int code = code_of(dtype);
     if (code < 0 || (code ? code_encode((uint8_t)code, initial, &word) : tagged_encode(initial, &word, &record)) < 0) return -1;
     int done = handle_place(h, KIND_VALUE, name);

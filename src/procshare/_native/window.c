@@ -41,6 +41,18 @@ bool segment_unmapped(seg_t *seg) {
     return true;
 }
 
+/* In a forked child that may not open the file: let go of its parent's mapping, or that parent would seem to be alive as long as
+ * the child is, and its locks would never be taken over. Each call then says why (segment_check_cut). An array stays, since there
+ * are views of it that ask nobody. */
+static void give_up(seg_t *seg) {
+    int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    if (seg->kind == KIND_ARRAY) return;
+    mmap(seg->base, seg->size, PROT_READ | PROT_WRITE, how, -1, 0);
+    for (int i = 0; i < CHUNKS; i++)
+        if (seg->chunk[i] != NULL) mmap(seg->chunk[i], seg->size << i, PROT_READ | PROT_WRITE, how, -1, 0);
+    mapping_is_cut(seg);
+}
+
 /* In a forked child: a file description of its own for each mapping, in the same places, and a seat on it. Until then the
  * inherited ones keep the parent's seats alive. */
 void segment_remap_child(void) {
@@ -63,7 +75,11 @@ void segment_remap_child(void) {
             if (fd >= 0) close(fd); /* someone closed our descriptor: its number is another file's, leave that alone */
             else if (fstat(seg->fd, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino) close(seg->fd); /* no other is left */
             seg->fd = -1; /* a seat on the parent's description would not go with us */
-            if (segment_fd(seg) < 0) continue;
+            if (segment_fd(seg) < 0) {
+                if (seg->foreign != 0) give_up(seg);
+                continue;
+            }
+            seg->foreign = 0;
         } else {
             close(seg->fd);
             seg->fd = fd;

@@ -78,6 +78,7 @@ _BACKENDS = {
             "segments": "procshare.backends.shm.segment:segments",
             "stats": "procshare.backends.shm.segment:stats",
             "prune": "procshare.backends.shm.segment:prune",
+            "trust": "procshare.backends.shm.permissions:trust",
         },
     ),
     "stdlib": Backend(

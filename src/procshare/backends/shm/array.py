@@ -56,6 +56,8 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         on_owner_death: str = "raise",
     ) -> None:
@@ -67,6 +69,7 @@ class ShmArray(native.Array, ShmShared[Any], SharedArray[ScalarT]):
         for n in shape:
             nbytes *= n
         meta = json.dumps({"dtype": describe(dtype), "shape": shape}).encode()
+        self._permit(mode, group)
         raw = None if data is None else raw_bytes(data)
         self._create(raw, nbytes, meta, name, on_owner_death == "proceed")
         self._map(shape, dtype)

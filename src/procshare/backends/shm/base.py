@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from procshare._errors import AlreadyExists, LockTimeout, NotFound, WaitTimeout
 from procshare._shared import Handle, Shared
+from procshare.backends.shm.permissions import permissions
 from procshare.backends.shm.segment import attach_as, rebuild
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ShmHandle(Handle):
 
     @classmethod
     def _open(cls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], persist: bool) -> Self:
+        permissions(kwargs.get("mode"), kwargs.get("group"))  # what they ask for, they trust
         while True:  # each turn that fails means that another process made or removed it in between
             try:
                 attached: Any = cls._attach(name)
@@ -47,7 +49,8 @@ class ShmHandle(Handle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = getattr(self, "__dict__", None)
-        made = rebuild, (self._implements, self.name)
+        native: Any = self
+        made = rebuild, (self._implements, native._address)
         return (*made, state) if state else made
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

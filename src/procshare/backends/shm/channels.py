@@ -25,8 +25,11 @@ class ShmQueue(native.Queue, ShmHandle, SharedQueue[T]):
         *,
         capacity: int = 64 << 20,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
+        self._permit(mode, group)
         self._create(maxsize, capacity, name)
 
     async def get_async(self, timeout: float | None = None) -> T:

@@ -48,9 +48,12 @@ class ShmDict(native.Map, ShmContainer[dict[K, V]], SharedDict[K, V]):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **items: Any,
     ) -> None:
+        self._permit(mode, group)
         self._create(NUMBERS["dict"], [*to_pairs(data), *items.items()], name)
 
     @property
@@ -80,9 +83,12 @@ class ShmNamespace(native.Table, ShmContainer[dict[str, Any]], SharedNamespace):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **attributes: Any,
     ) -> None:
+        self._permit(mode, group)
         self._create(NUMBERS["namespace"], to_attributes(data, attributes), name)
 
     @property
@@ -113,8 +119,16 @@ class ShmSet(native.Table, ShmContainer[set[T]], SharedSet[T]):
     _implements: ClassVar[Any] = SharedSet
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
+        self._permit(mode, group)
         self._create(NUMBERS["set"], _pairs(data), name)
 
     @property
@@ -150,8 +164,16 @@ class ShmList(native.Vector, ShmContainer[list[T]], SharedList[T]):
     _implements: ClassVar[Any] = SharedList
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
+        self._permit(mode, group)
         self._create(NUMBERS["list"], list(data), name)
 
     @property

@@ -9,7 +9,7 @@ from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatc
 from procshare._segments import SegmentInfo, SegmentStats
 from procshare.backends.shm import notices
 from procshare.backends.shm.core import native
-from procshare.backends.shm.looking import PERSIST, Found, Look, look, value_type
+from procshare.backends.shm.looking import ABROAD, PERSIST, Found, Look, look, value_type
 from procshare.backends.shm.names import locate, mine, public_name
 
 SHM = "/dev/shm"
@@ -36,7 +36,15 @@ def _names() -> list[str]:
 
 
 def _mine() -> list[str]:
-    return [name for name in _names() if name.startswith(mine())]
+    return [name for name in _names() if name.startswith(mine()) and _user(name) in (None, os.geteuid())]
+
+
+def _user(name: str) -> int | None:
+    """Whose file it is, by number; None: it is gone."""
+    try:
+        return os.stat(f"{SHM}/{name}", follow_symlinks=False).st_uid
+    except OSError:
+        return None
 
 
 def _describe(name: str, foreign: bool) -> list[SegmentInfo]:
@@ -143,11 +151,15 @@ def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
         except OSError:
             return []  # no descriptor is left, say: what cannot be looked at may keep others
     ids = {seen.id for seen in found.values()}
+    abroad = any(seen.flags & ABROAD for seen in found.values())
+    strangers = abroad and not all(_user(name) in (None, os.geteuid()) for name in _names())
     gone: list[SegmentInfo] = []
     for name, seen in found.items():
         if seen.pids or seen.flags & PERSIST or (seen.in_flight and time.time() - seen.handed < forgotten):
             continue
         if ids.intersection(seen.claims):  # a container keeps it, and takes it along when it goes
+            continue
+        if seen.claims and seen.flags & ABROAD and strangers:  # or another user's does, which cannot be looked at
             continue
         info = _whole(name, seen)._replace(name=name)
         if dry_run or native.reap(name):

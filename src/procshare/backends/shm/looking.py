@@ -12,7 +12,7 @@ from procshare.backends.shm.core import native
 _STATE = "slab", "counter", "value", "array", "dict", "list", "set", "namespace"
 _CHANNELS = "queue", "lock", "rlock", "semaphore", "bounded_semaphore", "event", "condition", "barrier", "rwlock"
 KINDS = dict(enumerate((*_STATE, *_CHANNELS), start=1))  # enum kind in _native/layout.h
-SHARED, PERSIST = 2, 4  # header flags, see _native/layout.h
+SHARED, PERSIST, ABROAD = 2, 4, 16  # header flags, see _native/layout.h
 NAMED = {"\0": "object", "?": "bool", "c": "S1"}  # type codes that are not named by their size
 LETTERS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}  # of NumPy's kinds of numbers
 LONGEST_TYPE = 60  # characters; a longer list of fields is cut

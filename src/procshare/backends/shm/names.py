@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 
 from procshare._errors import NotFound
+
+_FULL = re.compile(r"procshare\.\d+\.", re.ASCII)  # how the segment of a given name begins, whoever's it is
 
 
 def segment_name(name: object) -> str:
@@ -12,10 +15,11 @@ def segment_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"a name is a str, not {type(name).__name__}")
     bad = {"/", "\0", "#"} & set(name)
-    if not name or bad or name[0] == "." or name.startswith("procshare-") or len(name.encode()) > 180:
+    reserved = name.startswith((".", "procshare-")) or _FULL.match(name)
+    if not name or bad or reserved or len(name.encode()) > 180:
         raise ValueError(
             f"{name!r} cannot be a name: give 1 to 180 bytes without '/', '#' or NUL, "
-            "not beginning with '.' or 'procshare-'"
+            "not beginning with '.', 'procshare-' or 'procshare.<number>.'"
         )
     return f"procshare.{os.geteuid()}.{name}"
 
@@ -32,7 +36,7 @@ def locate(name: object) -> tuple[str, int, int]:
         if max(int(index), int(generation)) >> 32:
             raise NotFound(name)
         return segment, int(index), int(generation)
-    if name.startswith(mine()):
+    if name.startswith("procshare-") or _FULL.match(name):
         return name, 0, 0
     return segment_name(name), 0, 0
 
@@ -44,4 +48,4 @@ def mine() -> tuple[str, str]:
 
 def public_name(segment: str) -> str:
     """What the handles of an object call it that has the segment to itself."""
-    return segment if segment.startswith("procshare-") else segment.split(".", 2)[-1]
+    return segment.removeprefix(mine()[1])

@@ -2,7 +2,7 @@
 
 Where the C core needs Python it calls the functions named in `native.configure`: `started` before a process's first
 segment, `register`, `unregister` and `tracker_id` for the stdlib's resource tracker, `segment_name`, `normal_code`,
-`check_key`, and `owners_died` when it took something back from the dead.
+`permissions`, `check_key`, and `owners_died` when it took something back from the dead.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from procshare.backends.shm.listing import FORGOTTEN, prune, segments, stats, sw
 from procshare.backends.shm.looking import KINDS, look
 from procshare.backends.shm.names import locate, segment_name
 from procshare.backends.shm.notices import owners_died
+from procshare.backends.shm.permissions import permissions
 from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "current_task",
     "normal_code",
     "owners_died",
+    "permissions",
     "prune",
     "rebuild",
     "register",

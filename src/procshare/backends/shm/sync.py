@@ -94,10 +94,13 @@ class ShmCondition(native.Condition, ShmHandle, SharedCondition):
         lock: SharedLock | SharedRLock | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         if lock is not None and not isinstance(lock, (ShmLock, ShmRLock)):
             raise TypeError(f"a condition's lock is a SharedLock or SharedRLock of the same backend, not {lock!r}")
+        self._permit(mode, group)
         self._create(lock, name)
 
     @classmethod
@@ -137,10 +140,13 @@ class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
         timeout: float | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
         if action is not None and not callable(action):
             raise TypeError(f"a barrier's action is called without arguments; {action!r} cannot be called")
+        self._permit(mode, group)
         self._create(parties, timeout, _pickled(action), action is not None, name)
         self._bind(action)
 
@@ -160,7 +166,7 @@ class ShmBarrier(native.Barrier, ShmHandle, SharedBarrier):
         if self._action() is None and get_spawning_popen() is not None:
             # It did not pickle by itself. For a child that is being started it may, as the stdlib's locks do.
             state = getattr(self, "__dict__", None)
-            made = rebuild_with, (self._implements, self.name, self._bound())
+            made = rebuild_with, (self._implements, self._address, self._bound())
             return (*made, state) if state else made
         return super().__reduce__()
 

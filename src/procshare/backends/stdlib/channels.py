@@ -49,9 +49,11 @@ class StdlibQueue(StdlibPrimitive[Channel], SharedQueue[T]):
         *,
         capacity: int = 64 << 20,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         self._describe(operator.index(maxsize), operator.index(capacity))
         if self._capacity < 1:
             raise ValueError(f"capacity is at least 1 byte, not {capacity}")

@@ -42,10 +42,12 @@ class StdlibDict(StdlibMapping[K, V], SharedDict[K, V]):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **items: Any,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         self._create([*to_pairs(data), *items.items()])
 
     def __getitem__(self, key: K, /) -> V:
@@ -108,9 +110,16 @@ class StdlibSet(StdlibContainer[set[T]], SharedSet[T]):
     _implements: ClassVar[Any] = SharedSet
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         store = place(TableStore, "Table", _elements(data))
         self._place(store, new_hold().lock, os.getpid())
 
@@ -202,10 +211,12 @@ class StdlibNamespace(StdlibMapping[str, Any], SharedNamespace):
         /,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         **attributes: Any,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         self._create([*to_pairs(data), *attributes.items()])
 
     def _check(self, key: Any) -> None:

@@ -141,14 +141,16 @@ def _is_of_fork(part: Any) -> bool:
     return bool(getattr(part, "_is_fork_ctx", False))
 
 
-def refuse_name(name: str | None, kind: str) -> None:
-    """Refuse the `name=` argument.
+def refuse_options(name: str | None, mode: int, group: str | int | None, kind: str) -> None:
+    """Refuse the arguments `name=`, `mode=` and `group=`.
 
     Raises:
-        UnsupportedByBackend: *name* is given.
+        UnsupportedByBackend: One of them is given.
     """
     if name is not None:
         unsupported(f"give a {kind} the name {name!r}")
+    if mode != 0o600 or group is not None:
+        unsupported(f"give a {kind} a mode or a group: nobody can attach to it")
 
 
 def rebuilt(interface: type[Handle], parts: tuple[Any, ...]) -> Any:

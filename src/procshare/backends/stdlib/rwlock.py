@@ -124,8 +124,15 @@ class StdlibRWLock(StdlibPrimitive[Turns], SharedRWLock):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedRWLock
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
-        self._start(name)
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self._start(name, mode, group)
         counts: Any = multiprocessing.RawArray(ctypes.c_longlong, 3)
         self._place(Turns(made(spawning().Lock), counts), created=True)
 

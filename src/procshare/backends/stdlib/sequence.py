@@ -29,9 +29,16 @@ class StdlibList(StdlibContainer[list[T]], SharedList[T]):
     _implements: ClassVar[Any] = SharedList
 
     def __init__(
-        self, data: Iterable[T] = (), /, *, name: str | None = None, backend: str | Backend | None = None
+        self,
+        data: Iterable[T] = (),
+        /,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         store = place(RowStore, "Row", [pickled(each) for each in data])
         self._place(store, new_hold().lock, os.getpid())
 

@@ -11,7 +11,7 @@ import numpy as np
 from procshare._array import SharedArray
 from procshare._arrays import to_array, to_dtype
 from procshare.backends import implementation
-from procshare.backends.stdlib.handle import StdlibHandle, refuse_name, unsupported
+from procshare.backends.stdlib.handle import StdlibHandle, refuse_options, unsupported
 from procshare.backends.stdlib.locking import hold_of, new_hold, poll
 from procshare.backends.stdlib.memory import LARGE, HeapMemory, MappedMemory
 
@@ -49,26 +49,29 @@ class StdlibArray(StdlibHandle, SharedArray[ScalarT]):
         dtype: object = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
         on_owner_death: OnDeath = "raise",
     ) -> None:
         self._closed, self._creator = True, None  # until everything was accepted
-        self._refuse(name, on_owner_death)
+        self._refuse(name, mode, group, on_owner_death)
         source = to_array(data, dtype)
         self._create(source.dtype, source.shape)
         self._view[...] = source
 
     @classmethod
     def zeros(cls, shape: int | Sequence[int], dtype: Any = float, **options: Unpack[ArrayOptions]) -> SharedArray[Any]:
-        cls._refuse(options.get("name"), options.get("on_owner_death", "raise"))
+        private = options.get("mode", 0o600), options.get("group")
+        cls._refuse(options.get("name"), *private, options.get("on_owner_death", "raise"))
         made: Any = implementation(cls, "stdlib")
         array: StdlibArray[Any] = made.__new__(made)
         array._create(to_dtype(dtype), lengths(shape))
         return array
 
     @classmethod
-    def _refuse(cls, name: str | None, on_owner_death: str) -> None:
-        refuse_name(name, cls.kind)
+    def _refuse(cls, name: str | None, mode: int, group: str | int | None, on_owner_death: str) -> None:
+        refuse_options(name, mode, group, cls.kind)
         if on_owner_death not in ("raise", "proceed"):
             raise ValueError(f"on_owner_death is 'raise' or 'proceed', not {on_owner_death!r}")
 

@@ -12,7 +12,7 @@ from procshare._codes import checked, normal_code
 from procshare._counter import SharedCounter
 from procshare._value import SharedValue
 from procshare.backends.stdlib.cells import StdlibCells
-from procshare.backends.stdlib.handle import refuse_name
+from procshare.backends.stdlib.handle import refuse_options
 from procshare.backends.stdlib.locking import new_hold
 
 if TYPE_CHECKING:
@@ -87,8 +87,16 @@ class StdlibCounter(StdlibCells[int], SharedCounter):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedCounter
 
-    def __init__(self, initial: int = 0, *, name: str | None = None, backend: str | Backend | None = None) -> None:
-        refuse_name(name, self.kind)
+    def __init__(
+        self,
+        initial: int = 0,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        refuse_options(name, mode, group, self.kind)
         self._creator, self._closed = None, True  # until everything was accepted
         start = CountStore(None, "q").encode(initial)
         hold = new_hold()
@@ -139,9 +147,11 @@ class StdlibValue(StdlibCells[T], SharedValue[T]):
         dtype: object = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        refuse_name(name, self.kind)
+        refuse_options(name, mode, group, self.kind)
         self._creator, self._closed = None, True  # until everything was accepted
         if dtype is None:
             from procshare.backends.stdlib.manager import new_managed

@@ -47,8 +47,15 @@ class StdlibEvent(StdlibPrimitive[Flag], SharedEvent):
     __slots__ = ()
     _implements: ClassVar[Any] = SharedEvent
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
-        self._start(name)
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self._start(name, mode, group)
         self._place(Flag(made(spawning().Event), new_count()), created=True)
 
     def _parts(self) -> tuple[Any, ...]:
@@ -103,9 +110,11 @@ class StdlibCondition(StdlibLockable, StdlibPrimitive[Meeting], SharedCondition)
         lock: SharedLock | SharedRLock | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         if lock is None:
             hold = new_hold()
         elif isinstance(lock, StdlibMutex):
@@ -173,9 +182,11 @@ class StdlibBarrier(StdlibPrimitive[Kept], SharedBarrier):
         timeout: float | None = None,
         *,
         name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         count = operator.index(parties)
         if count < 1:
             raise ValueError(f"a barrier is for at least one party, not {count}")

@@ -106,8 +106,15 @@ class StdlibMutex(StdlibLockable, StdlibPrimitive[Hold]):
     __slots__ = ()
     _made_by: ClassVar[str]
 
-    def __init__(self, *, name: str | None = None, backend: str | Backend | None = None) -> None:
-        self._start(name)
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self._start(name, mode, group)
         self._place(new_hold(self._made_by), created=True)
 
     def _lock(self) -> Any:
@@ -161,9 +168,16 @@ class StdlibPermits(StdlibLockable, StdlibPrimitive[Kept]):
     _made_by: ClassVar[str]
 
     def __init__(
-        self, value: int = 1, *, robust: bool = False, name: str | None = None, backend: str | Backend | None = None
+        self,
+        value: int = 1,
+        *,
+        robust: bool = False,
+        name: str | None = None,
+        mode: int = 0o600,
+        group: str | int | None = None,
+        backend: str | Backend | None = None,
     ) -> None:
-        self._start(name)
+        self._start(name, mode, group)
         count = operator.index(value)
         if not 0 <= count <= MOST:
             raise ValueError(f"a semaphore has 0 to {MOST} permits, not {count}")
