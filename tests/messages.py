@@ -34,7 +34,7 @@ from procshare import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 Anything: Any = procshare
 """For calls that the types forbid."""
@@ -63,7 +63,7 @@ def row(error: str, message: str, cause: str, remedy: str) -> Callable[[Callable
 
 
 @contextmanager
-def held(handle: Any) -> Iterator[None]:
+def held(handle: Any) -> Generator[None]:
     """The lock of a handle is held by another thread for the length of the block."""
     inside, leave = threading.Event(), threading.Event()
 
@@ -83,7 +83,7 @@ def held(handle: Any) -> Iterator[None]:
 
 
 @contextmanager
-def segment(name: str, contents: bytes, mode: int = 0o600) -> Iterator[None]:
+def segment(name: str, contents: bytes, mode: int = 0o600) -> Generator[None]:
     """A file in /dev/shm where an object of that name would be."""
     path = Path(f"/dev/shm/procshare.{os.geteuid()}.{name}")
     path.write_bytes(contents)

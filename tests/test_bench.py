@@ -23,6 +23,7 @@ from procshare.bench.machine import this_machine
 from procshare.bench.measure import OURS, BenchmarkFailed, Effort, Figure, Row, Way
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FIRST = Figure(OURS, 2e-8, 1.9e-8, 2.2e-8)
@@ -109,7 +110,8 @@ def test_a_failed_benchmark_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_rows_that_are_lost_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they stand, and once more at the end; also on a narrow screen."""
-    monkeypatch.setattr(catalogue, "ROWS", {"won": lambda _: WON, "tied": lambda _: TIED, "lost": lambda _: LOST})
+    rows: dict[str, Callable[[Any], Row]] = {"won": lambda _: WON, "tied": lambda _: TIED, "lost": lambda _: LOST}
+    monkeypatch.setattr(catalogue, "ROWS", rows)
     lines = seen(monkeypatch, 40, "bench")
     text = " ".join(" ".join(lines).split())
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import procshare
-from death_support import Task
+from death_support import Task, never
 from procshare import (
     CorruptSegment,
     LockTimeout,
@@ -52,6 +52,12 @@ pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is
 
 SHM = Path("/dev/shm")
 SHORT = 0.03  # seconds of a wait that is in vain
+
+
+def told(x: Any) -> SegmentStats:
+    """What `stats()` says of it."""
+    name: str = x.name
+    return stats(name)
 
 
 def info(x: Any, *, all_users: bool = False) -> procshare.SegmentInfo:
@@ -196,7 +202,7 @@ def test_root_reads_what_others_have() -> None:
             assert (there.kind, there.type, there.user) == ("array", "float64 (2,)", 12345)
             assert there.attached == (os.getpid(),)
             with pytest.raises(procshare.NotOwned):
-                stats(x.name)
+                told(x)
         finally:
             os.chown(SHM / x.segment, os.geteuid(), -1)
 
@@ -228,7 +234,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], object], int | None,
     "value with a code": (lambda: SharedValue(1, "q"), block_of_value, 2, None),
     "value": (lambda: SharedValue("x" * 100), block_of_value, 2, None),
     "value of records": (lambda: SharedValue(1), lambda x: (x.set("y" * 50), x.set("z" * 5000)), 2, None),
-    "array": (lambda: SharedArray([1, 2]), lambda x: (x.set([3, 4]), x.modify(lambda a: a + 1)), 2, None),
+    "array": (lambda: SharedArray([1, 2]), lambda x: (x.set([3, 4]), x.modify(np.negative)), 2, None),
     "dict": (lambda: SharedDict({"a": 1, "x": 2}), commit_to_dict, 4, 4),
     "list": (lambda: SharedList([1, 2]), lambda x: (x.append(3), x.extend([4, 5]), x.pop()), 3, 4),
     "set": (lambda: SharedSet({1}), lambda x: (x.add(2), x.add(3)), 2, 3),
@@ -245,11 +251,11 @@ def test_changes_and_length(
 ) -> None:
     """Commits since it was made, where the kind counts them, and items; nobody waited for any of it."""
     with kept(make()) as x:
-        at_first = stats(x.name)
+        at_first = told(x)
         assert at_first.changes in (0, None)
         use(x)
-        assert stats(x.name) == SegmentStats(x.name, x.kind, changes, length, 0, 0, 0, False)
-        assert stats(x.name) in stats()
+        assert told(x) == SegmentStats(x.name, x.kind, changes, length, 0, 0, 0, False)
+        assert told(x) in stats()
 
 
 def hold_item(line: Line, x: SharedQueue[str]) -> None:
@@ -265,12 +271,12 @@ def test_an_item_on_lease_counts_again_when_its_holder_is_dead() -> None:
         x.put("job")
         with Child("spawn", hold_item, x) as worker:
             assert worker.hear() == "on lease"
-            assert stats(x.name).length == 0
+            assert told(x).length == 0
             worker.kill()
-            assert stats(x.name).length == 1
-        assert stats(x.name).owner_deaths == 0
+            assert told(x).length == 1
+        assert told(x).owner_deaths == 0
         assert x.get(timeout=5) == "job"
-        assert stats(x.name).owner_deaths == 1
+        assert told(x).owner_deaths == 1
 
 
 # ---- waits and timeouts ----
@@ -283,18 +289,18 @@ def test_waits_and_timeouts_are_counted_once_each(how: str) -> None:
     with way.make() as x:
         with Keeper(way, x) as keeper:
             assert Task(lambda: way.wait(x, 0)).result() is False
-            before = stats(x.name)
+            before = told(x)
             assert (before.waits, before.timeouts) == (0, 0)
             assert Task(lambda: way.wait(x, SHORT)).result() is False
-            late = stats(x.name)
+            late = told(x)
             assert (late.timeouts, late.owner_deaths) == (1, 0)
             assert 1 <= late.waits <= 2  # a writer waits for others who want to write, and then for readers
             waiter = Task(lambda: way.wait(x, 10))
-            assert until(lambda: stats(x.name).waits > late.waits)
-            assert stats(x.name).waiting
+            assert until(lambda: told(x).waits > late.waits)
+            assert told(x).waiting
             keeper.let_go()
             assert waiter.result() is True
-        assert stats(x.name).timeouts == 1
+        assert told(x).timeouts == 1
 
 
 @pytest.mark.parametrize("make", BLOCKS.values(), ids=BLOCKS)
@@ -309,17 +315,17 @@ def test_waits_for_a_block_and_for_a_change(make: Callable[[], Any]) -> None:
         with x.locked():
             with pytest.raises(LockTimeout):
                 Task(late).result()
-            assert (stats(x.name).waits, stats(x.name).timeouts) == (1, 1)
+            assert (told(x).waits, told(x).timeouts) == (1, 1)
             waiter = Task(lambda: x.locked().__enter__())
-            assert until(lambda: stats(x.name).waits == 2)
+            assert until(lambda: told(x).waits == 2)
         waiter.result()
     with kept(make()) as x:
         with pytest.raises(WaitTimeout):
-            x.wait_until(lambda _: False, SHORT)
+            x.wait_until(never, SHORT)
         with pytest.raises(WaitTimeout):
-            x.wait_until(lambda _: False, 0)
-        assert (stats(x.name).waits, stats(x.name).timeouts) == (1, 1)
-        assert stats(x.name).waiting
+            x.wait_until(never, 0)
+        assert (told(x).waits, told(x).timeouts) == (1, 1)
+        assert told(x).waiting
 
 
 def test_tasks_wait_as_threads_do() -> None:
@@ -354,7 +360,7 @@ def test_tasks_wait_as_threads_do() -> None:
     ):
         full.put(1)
         asyncio.run(in_vain(lock, queue, full, value))
-        counts = [(each.waits, each.timeouts) for each in (stats(x.name) for x in (lock, queue, full, value))]
+        counts = [(each.waits, each.timeouts) for each in (told(x) for x in (lock, queue, full, value))]
         assert counts == [(2, 2), (1, 1), (1, 1), (1, 1)]
 
 
@@ -402,12 +408,12 @@ def test_a_death_is_counted_by_whoever_takes_over(make: Callable[[], Any], die: 
             assert child.hear() == "inside"
             child.kill()
         assert info(x).holder is None
-        assert stats(x.name).owner_deaths == 0
+        assert told(x).owner_deaths == 0
         take(x, after)
         if die == "writing":  # a reader goes in without the lock
             take(x, "writing")
         take(x, after)
-        assert stats(x.name).owner_deaths == 1
+        assert told(x).owner_deaths == 1
 
 
 # ---- names and damage ----
@@ -419,7 +425,7 @@ def test_an_object_in_a_slab_begins_with_nothing() -> None:
     assert not first.wait(SHORT)
     first.close()
     with kept(SharedEvent()) as x:
-        assert stats(x.name)[2:] == (0, None, 0, 0, 0, False)
+        assert told(x)[2:] == (0, None, 0, 0, 0, False)
 
 
 def test_an_unknown_name_is_not_found() -> None:
@@ -431,7 +437,7 @@ def test_an_unknown_name_is_not_found() -> None:
                 stats(name)
             assert caught.value.name in name
     with pytest.raises(NotFound):
-        stats(x.name)
+        told(x)
 
 
 def test_looking_attaches_to_nothing() -> None:
@@ -451,7 +457,7 @@ KINDS: list[Callable[[], Any]] = [
     lambda: SharedArray([1, 2], name="stats-bytes"),
     lambda: SharedDict({"a": 1}, name="stats-bytes"),
     lambda: SharedList([1], name="stats-bytes"),
-    lambda: SharedQueue(name="stats-bytes"),
+    lambda: SharedQueue[Any](name="stats-bytes"),
     lambda: procshare.SharedCondition(name="stats-bytes"),
     lambda: SharedRWLock(name="stats-bytes"),
     SharedEvent,
@@ -463,7 +469,8 @@ def test_damaged_bytes_give_an_answer_or_an_error(make: Callable[[], Any]) -> No
     """Never a crash or a hang, and never an error in the list of all."""
     chance = random.Random(7)
     with kept(make()) as x:
-        path, name = SHM / x.segment, x.name
+        name: str = x.name
+        path = SHM / x.segment
         whole = path.read_bytes()
         for turn in range(60):
             data = bytearray(whole)

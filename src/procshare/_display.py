@@ -143,11 +143,12 @@ def rich_parts(handle: Any) -> list[Any]:
     contents: list[Any] = []
 
     def look() -> str:
-        seen = handle._seen(MOST + 1) if hasattr(type(handle), "_seen") else None
-        first: Any = list(islice(seen.items() if isinstance(seen, dict) else seen or (), MOST))
+        seen: Any = handle._seen(MOST + 1) if hasattr(handle, "_seen") else None
+        keyed = hasattr(seen, "items")
+        first: Any = list(islice(seen.items() if keyed else seen or (), MOST))
         if seen is None or len(seen) < min(len(handle), MOST):
             return str(handle._repr_contents())
-        if isinstance(seen, dict):
+        if keyed:
             pairs: Any = {_key(key): _flat(value) for key, value in first}
             contents.extend(pairs.items() if handle.kind == "namespace" else [pairs])
         else:

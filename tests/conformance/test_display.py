@@ -13,11 +13,11 @@ import pytest
 from rich.pretty import pretty_repr
 
 from conformance.conftest import KINDS, LOCKS, STATES
-from container_support import from_a_thread
+from container_support import fn, from_a_thread
 from procshare import SharedArray, SharedDict, SharedList, SharedNamespace, SharedSet, SharedValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 OPEN = {
     "counter": "<SharedCounter value=5>",
@@ -38,16 +38,16 @@ OPEN = {
     "barrier": "<SharedBarrier waiting=0 parties=2>",
     "rwlock": "<SharedRWLock open>",
 }
-SHOWN = {**KINDS, "set": (SharedSet, ([5],))}
+SHOWN: dict[str, Any] = {**KINDS, "set": (SharedSet, ([5],))}
 TABLES = "array", "dict", "list", "set", "namespace", "queue"
 NASTY = "<script>alert('\"&')</script>"
 
 
 @contextmanager
-def opened(kind: str, backend: str, *args: Any, **options: Any) -> Iterator[Any]:
+def opened(kind: str, backend: str, *args: Any, **options: Any) -> Generator[Any]:
     """A handle that ends with the block, of whatever kind."""
     made, default = SHOWN[kind]
-    handle = made(*(args or default), backend=backend, **options)
+    handle: Any = made(*(args or default), backend=backend, **options)
     try:
         yield handle
     finally:
@@ -112,7 +112,7 @@ def test_a_repr_tells_the_name_that_others_know(kind: str, backend: str, can: fr
         assert repr(x) == f"{head} 'shown' {rest}"
 
 
-@pytest.mark.parametrize("kind", [*(STATES.keys() - {"large"}), "lock", "rlock", "condition"])
+@pytest.mark.parametrize("kind", [*(kind for kind in STATES if kind != "large"), "lock", "rlock", "condition"])
 def test_a_repr_tells_who_has_the_lock(kind: str, backend: str) -> None:
     """Without waiting for it."""
     with opened(kind, backend) as x, x if kind in LOCKS else x.locked():
@@ -157,10 +157,10 @@ def test_what_is_large_is_not_unpickled(backend: str) -> None:
     if backend == "stdlib":
         pytest.skip("its manager sends whole values")
     kinds: tuple[Any, ...] = (
-        SharedValue,
-        lambda x: SharedDict(a=x),
-        lambda x: SharedList([x]),
-        lambda x: SharedNamespace(a=x),
+        SharedValue[Any],
+        fn(lambda x: SharedDict[str, Any](a=x)),
+        fn(lambda x: SharedList[Any]([x])),
+        fn(lambda x: SharedNamespace(a=x)),
     )
     for make in kinds:
         with make(Loud(1 << 20)) as x:

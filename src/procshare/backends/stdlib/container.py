@@ -46,7 +46,7 @@ class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
     def _lock(self) -> Any:
         return self._core.hold.lock
 
-    def _seen(self, _most: int) -> Any:
+    def _seen(self, most: int) -> Any:
         whole: Any = self
         return self.value if len(whole) <= AFAR else _EMPTY.get(self.kind, dict)()
 
