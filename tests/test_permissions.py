@@ -24,7 +24,6 @@ from procshare import (
     SharedCounter,
     SharedDict,
     SharedList,
-    SharedQueue,
     UnsupportedByBackend,
     share,
 )
@@ -207,7 +206,11 @@ def test_who_is_let_in_is_trusted_or_it_is_refused(kind: str, mode: int) -> None
 def let_in(kind: str, segment: str, handle: bytes, mode: int) -> bool:
     """In a child: attach in vain, trust, and attach."""
     attach = [partial(procshare.attach, segment), partial(pickle.loads, handle)]
-    for bits, how, words in ((0o060, {"group": GID}, f"group={GID}"), (0o006, {"others": True}, "others=True")):
+    ways: list[tuple[int, Any, str]] = [
+        (0o060, {"group": GID}, f"group={GID}"),
+        (0o006, {"others": True}, "others=True"),
+    ]
+    for bits, how, words in ways:
         for each in attach:
             if mode & bits:
                 with pytest.raises(NotOwned, match=rf"call procshare\.trust\({words}\) first"):
@@ -318,14 +321,14 @@ def test_a_link_of_a_trusted_user_is_not_followed() -> None:
 
 def grow(x: Any) -> None:
     """Put more in it than it has room for."""
-    if isinstance(x, SharedDict):
-        x["large"] = "x" * 3_000_000
-    elif isinstance(x, SharedList):
-        x.extend(range(100_000))
-    elif isinstance(x, SharedQueue):
-        x.put_many(["x" * 3_000_000] * 2)
-    elif isinstance(x, procshare.SharedValue):
-        x.set("x" * 3_000_000)
+    text = "x" * 3_000_000
+    by_kind: dict[str, Callable[[], object]] = {
+        "dict": lambda: x.update(large=text),
+        "list": lambda: x.extend(range(100_000)),
+        "queue": lambda: x.put_many([text] * 2),
+        "value": lambda: x.set(text),
+    }
+    by_kind.get(x.kind, int)()
 
 
 @root
