@@ -8,6 +8,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import tomllib
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,19 @@ def test_importing_loads_no_backend_and_nothing_heavy() -> None:
 
     assert heavy.isdisjoint(loaded)
     assert not [each for each in loaded if each.startswith("procshare.backends.")]
+
+
+def test_every_c_file_is_part_of_both_cores() -> None:
+    """What is not listed is missing only when the core is loaded somewhere else."""
+    root = Path(__file__).parent.parent
+    files = sorted(str(path.relative_to(root)) for path in root.glob("src/procshare/_native/*.c"))
+    if not files:
+        pytest.skip("tried away from the sources")
+    modules = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    assert [(module["name"], sorted(module["sources"])) for module in modules] == [
+        ("procshare._native", files),
+        ("procshare._native_faults", files),
+    ]
 
 
 def test_the_public_names_are_sorted_and_complete() -> None:
