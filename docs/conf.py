@@ -1,6 +1,7 @@
 """How the documentation is built: `make docs`."""
 
 from importlib import metadata
+from typing import Any
 
 project = "procshare"
 project_copyright = "2026, the procshare developers"
@@ -40,10 +41,23 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "procshare"
-html_static_path = []
+html_static_path = ["_static"]
+html_css_files = ["procshare.css"]
 html_theme_options = {
     "source_repository": "https://github.com/procshare/procshare/",
     "source_branch": "main",
     "source_directory": "docs/",
 }
 html_show_sphinx = False
+
+
+def show_public_bases(_app: Any, _name: str, _cls: Any, _options: Any, bases: list[Any]) -> None:
+    """In place of a private base stands what users can name: the nearest public class that it comes from."""
+    for n, base in enumerate(bases):
+        if isinstance(base, type) and base.__name__.startswith("_"):
+            bases[n] = next(each for each in base.__mro__ if not each.__name__.startswith("_"))
+
+
+def setup(app: Any) -> None:
+    """Register what no setting is for."""
+    app.connect("autodoc-process-bases", show_public_bases)

@@ -30,7 +30,7 @@ class SharedCounter(Shared[int]):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes; a counter with a name of its own takes 8 KiB.
+    Memory: some 200 bytes; a counter with a name of its own takes 8 KiB.
 
     >>> hits = SharedCounter()
     >>> hits += 1  # atomic

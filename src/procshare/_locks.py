@@ -200,7 +200,7 @@ class SharedLock(Mutex):
     An `acquire` that would wait for the very thread or task that calls it raises RuntimeError at once; where it would
     not wait (`block=False`, `timeout=0`) it returns False.
 
-    Memory: 128 bytes; a lock with a name of its own takes 8 KiB.
+    Memory: some 200 bytes; a lock with a name of its own takes 8 KiB.
 
     >>> lock = SharedLock()
     >>> with lock:
@@ -226,7 +226,7 @@ class SharedRLock(Mutex):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes; a lock with a name of its own takes 8 KiB.
+    Memory: some 200 bytes; a lock with a name of its own takes 8 KiB.
 
     >>> lock = SharedRLock()
     >>> with lock:
@@ -257,7 +257,7 @@ class SharedSemaphore(AsyncLockable):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
+    Memory: some 200 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
 
     >>> permits = SharedSemaphore(2)
     >>> with permits:
@@ -330,7 +330,7 @@ class SharedBoundedSemaphore(SharedSemaphore):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
+    Memory: some 200 bytes; 8 KiB with a name of its own; 16 KiB if it is robust.
 
     >>> permits = SharedBoundedSemaphore(1)
     >>> try:

@@ -33,7 +33,7 @@ class SharedEvent(Handle):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes; an event with a name of its own takes 8 KiB.
+    Memory: some 200 bytes; an event with a name of its own takes 8 KiB.
 
     >>> from threading import Thread
     >>> ready = SharedEvent()

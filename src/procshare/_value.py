@@ -44,7 +44,7 @@ class SharedValue(Shared[T]):
         AlreadyExists: *name* is taken.
         OutOfSharedMemory: No room; nothing was created.
 
-    Memory: 128 bytes, and twice the pickle for objects that are no small number; 8 KiB more with a name of its own.
+    Memory: some 200 bytes, and twice the pickle of what is no small number; 8 KiB more with a name of its own.
 
     >>> config = SharedValue({"level": 1})
     >>> config.set({"level": 2})
