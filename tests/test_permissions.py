@@ -407,9 +407,11 @@ def test_the_lock_of_a_dropped_worker_is_taken_over_though_its_child_lives() -> 
     with SharedDict({"a": 1}) as d, Child("fork", die_holding, d, daemon=False) as worker:
         grandchild = worker.hear()
         worker.kill()
-        with d.locked(timeout=5) as inside:
-            inside["a"] = 2
-        os.kill(grandchild, signal.SIGKILL)
+        try:
+            with d.locked(timeout=5) as inside:
+                inside["a"] = 2
+        finally:
+            os.kill(grandchild, signal.SIGKILL)
 
 
 def die_holding(line: Line, d: SharedDict[str, int]) -> None:
