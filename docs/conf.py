@@ -1,7 +1,10 @@
 """How the documentation is built: `make docs`."""
 
+import inspect
 from importlib import metadata
 from typing import Any
+
+from sphinx.util.inspect import signature, stringify_signature
 
 project = "procshare"
 project_copyright = "2026, the procshare developers"
@@ -58,6 +61,21 @@ def show_public_bases(_app: Any, _name: str, _cls: Any, _options: Any, bases: li
             bases[n] = next(each for each in base.__mro__ if not each.__name__.startswith("_"))
 
 
+def show_init(
+    _app: Any, what: str, _name: str, obj: Any, _options: Any, args: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A class is called as its `__init__` says: `Handle.__new__`, which Sphinx prefers, only chooses the backend."""
+    if what != "class":
+        return args, returns
+    if not inspect.isfunction(init := obj.__init__) or getattr(obj, "_is_protocol", False):
+        return "" if "*args" in (args or "") else args, returns  # nobody makes one
+    whole = signature(init)
+    own = whole.replace(parameters=list(whole.parameters.values())[1:])
+    shown = stringify_signature(own, show_return_annotation=False, unqualified_typehints=True)
+    return shown.replace("mode: int = 384", "mode: int = 0o600"), returns
+
+
 def setup(app: Any) -> None:
     """Register what no setting is for."""
     app.connect("autodoc-process-bases", show_public_bases)
+    app.connect("autodoc-process-signature", show_init)

@@ -32,9 +32,7 @@ class SharedDict(Shared[dict[K, V]], MutableMapping[K, V]):
     Iteration, views, `==`, `copy()` and `value` show one state that really was, and a concurrent change never makes
     them raise. Values come back as fresh objects: changing one changes nothing shared, unless it is a handle itself.
     Two calls are two steps: `d[k] += 1` is a race; write `d.increment(k)`, `d.modify_item(k, fn)`, or
-
-        with d.locked() as inside:
-            inside[k] += 1
+    `with d.locked() as inside: inside[k] += 1`.
 
     `dict(d)` and `{**d}` ask for one key after another; `d.copy()` and `d.value` are one snapshot.
 

@@ -29,9 +29,7 @@ class SharedList(Shared[list[T]], MutableSequence[T]):
     Iteration, slices, `index`, comparisons, `copy()` and `value` show one state that really was, and a concurrent
     change never makes them raise. Elements come back as fresh objects: changing one changes nothing shared, unless it
     is a handle itself. Two calls are two steps: `x[i] += 1` is a race, and so is `if x: x.pop()`; write
-
-        with x.locked() as inside:
-            inside[i] += 1
+    `with x.locked() as inside: inside[i] += 1`.
 
     Args:
         data: What it holds at first, copied; whatever pickles.

@@ -185,9 +185,6 @@ class SharedLock(Mutex):
     ends, be it by SIGKILL, the next gets it within 100 ms, and `owner_died` tells it so. It is never taken from a
     living holder. A forked child does not hold what its parent holds.
 
-        with lock:
-            ...
-
     Args:
         name: Attach by it from any process; default: a random name.
         mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
@@ -351,11 +348,6 @@ class SharedRWLock(Handle):
     writer's inside a reader's. What the dead held is free within 100 ms. (A `with` block on the lock itself ends its
     lifetime, as for other handles; it takes nothing.)
 
-        with lock.reading():
-            ...
-        with lock.writing(timeout=5):
-            ...
-
     Args:
         name: Attach by it from any process; default: a random name.
         mode, group: Who else may use it: 0o660 a group, by name or number, and 0o666 everybody; default: nobody.
@@ -371,6 +363,9 @@ class SharedRWLock(Handle):
     >>> with lock.reading(), lock.reading():
     ...     print("readers go together")
     readers go together
+    >>> with lock.writing(timeout=5):
+    ...     print("a writer is alone")
+    a writer is alone
     """
 
     __slots__ = ()

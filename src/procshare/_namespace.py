@@ -24,9 +24,7 @@ class SharedNamespace(Shared[dict[str, Any]]):
     `ns["value"]`. Values come back as fresh objects: changing one changes nothing shared, unless it is a handle itself,
     so `ns.items = SharedList()` and `ns.items.append(5)` do what they say. Two uses are two steps: `ns.x += 1` is a
     race; write `ns.increment("x")`, `ns.modify_item("x", fn)`, or
-
-        with ns.locked() as inside:
-            inside.x += 1
+    `with ns.locked() as inside: inside.x += 1`.
 
     Args:
         data: What it holds at first: a mapping from names to whatever pickles, copied.

@@ -258,7 +258,7 @@ def SharedPipe(duplex: bool = True) -> tuple[PipeEnd[A, B], PipeEnd[B, A]]: ...
 def SharedPipe(duplex: bool = True) -> tuple[PipeEnd[Any, Any], PipeEnd[Any, Any]]:  # noqa: N802 - as other things to make
     """Make a pipe, and return its two ends: what the one sends, the other receives, in order.
 
-    As `multiprocessing.Pipe`, which it is made of, whatever the backend. Say what travels:
+    As `multiprocessing.Pipe`, which it is made of, whatever the backend. Say what travels::
 
         ends: tuple[PipeEnd[Question, Answer], PipeEnd[Answer, Question]] = SharedPipe()
 

@@ -39,10 +39,8 @@ class SharedQueue(Handle, Generic[T]):
     """A first-in first-out queue between processes; all the methods of `queue.Queue` and of `JoinableQueue`.
 
     `put` pickles and copies at once, in the calling thread: what was put is there even if the process is killed the
-    next moment, and an item that cannot be pickled raises in `put`. Of all that get, one gets each item.
-
-        for item in queue:  # until shutdown() was called and the queue is empty
-            ...
+    next moment, and an item that cannot be pickled raises in `put`. Of all that get, one gets each item. A loop over
+    the queue takes items until `shutdown()` was called and it is empty.
 
     Args:
         maxsize: Items at most; 0 or less: as many as fit.

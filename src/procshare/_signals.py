@@ -115,9 +115,6 @@ class SharedCondition(Lockable):
 
     As `threading.Condition`. Those who wait are notified in the order in which they came; the dead are passed over.
 
-        with condition:
-            condition.wait_for(lambda: ready.value)
-
     Args:
         lock: What `acquire`, `release` and `with` take; attaching to the condition finds it too, by its name. Default:
             a re-entrant lock of its own.

@@ -43,11 +43,6 @@ def transaction(*containers: Any, timeout: float | None = None) -> AbstractConte
     transactions never wait for each other. (Inside a block of some of them and not of others it could not be all or
     nothing, and is refused.)
 
-        with transaction(accounts, log) as (inside, entries):
-            inside[payer] -= 5
-            inside[payee] += 5
-            entries.append((payer, payee, 5))
-
     Args:
         containers: Dicts, lists, sets and namespaces, all of one backend.
         timeout: Seconds to wait at most for all the locks; 0 tries once; None waits for ever.
