@@ -57,7 +57,12 @@ def load_known(data: bytes, **how: Any) -> Any:
     """Only what somebody pickled."""
     if bytes(data) not in KNOWN:
         raise pickle.UnpicklingError("not a pickle that was made here")
-    return loads(data, **how)
+    try:
+        return loads(data, **how)
+    except ValueError as error:
+        if "buffers" not in how:
+            raise
+        raise pickle.UnpicklingError("what was pickled beside it is damaged") from error
 
 
 def dump_known(obj: object, *args: Any, **how: Any) -> bytes:
