@@ -54,7 +54,7 @@ class RichPaper:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Screen(highlight=False)
+        self.console: Console = console or Screen(highlight=False)
 
     @property
     def width(self) -> int:
