@@ -26,10 +26,16 @@ if not native_built():  # what is left are the tests of the standard library's b
         "bad_bytes chaos deaths docs examples forks full_memory leaks lifetimes locks mutation names plugin properties"
     )
     _OF_QUEUES = "channel_bytes queue_deaths queue_exits queue_handles queue_items queue_leases queue_model queue_plans"
-    _OF_MOMENTS = "owners reentry threads damage_told fuzz_seeds docstrings messages"
+    _OF_MOMENTS = "refused_handles owners reentry threads damage_told fuzz_seeds docstrings messages"
     _OF_LOCKS = "sync_deaths sync_holders sync_waits"
     _ALL = f"{_OF_THE_CORE} {_OF_CONTAINERS} {_OF_SPACE} {_OF_QUEUES} {_OF_LOCKS} {_OF_MOMENTS}"
     collect_ignore = ["integration", *(f"test_{topic}.py" for topic in _ALL.split())]
+
+if os.environ.get("PROCSHARE_TESTS") == "quick":
+    # CI has 15 minutes. Left to a whole run, `make test`: what `make types` does as well, the tests of the tests, and
+    # the short forms of the programs that docs/reliability.md is about, whose parts the other tests try one by one.
+    _LONG = "chaos exits mutation pressure scale steps sweep threads types"
+    collect_ignore = [*globals().get("collect_ignore", []), *(f"test_{topic}.py" for topic in _LONG.split())]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.
