@@ -111,8 +111,8 @@ LIVES: dict[str, Mutant] = {
 TRUST: dict[str, Mutant] = {
     "a link that is followed": mutant(
         "attach.c",
-        "O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK",
-        "O_RDWR | O_CLOEXEC | O_NONBLOCK",
+        "O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY",
+        "O_CLOEXEC | O_NONBLOCK | O_NOCTTY",
         "test_names.py::test_a_symlink_is_refused",
     ),
     "a pipe that is taken for a file": mutant(
@@ -187,7 +187,12 @@ TRUST: dict[str, Mutant] = {
         "length > capacity(buffer) - RECORD_HEADER + 1",
         f"{VALUE}[a record one byte longer than its buffer]",
     ),
-    "a buffer that is no buffer": mutant("store.c", "(buffer & 63) < 5 ||", "", f"{VALUE}[a record in no buffer]"),
+    "a buffer that is no buffer": mutant(
+        "store.c",
+        "(buffer & 63) < 5 || (buffer & 63) >= 48 || (buffer >> 6)",
+        "(buffer >> 6)",
+        f"{VALUE}[a record in no buffer]",
+    ),
     "a free extent anywhere": mutant("heap.c", "offset < seg->size || (", "(", f"{HEAP}[a free extent over the seats]"),
     "a free extent that is not aligned": mutant(
         "heap.c", "(offset & (length - 1)) != 0 || ", "", f"{HEAP}[a free extent that is not aligned]"

@@ -34,8 +34,8 @@ SEMAPHORES: dict[str, Mutant] = {
     ),
     "robust permits that the dead keep": mutant(
         "semaphore.c",
-        "        if (of_dead(seg, seat, word)) atomic_store(held_at(seg, seat), 0);\n        else",
-        "        ",
+        "        if (of_dead(seg, seat, word)) {\n            atomic_store(held_at(seg, seat), 0);",
+        "        if (false) {\n            atomic_store(held_at(seg, seat), 0);",
         "test_sync_deaths.py::test_robust_permits_of_the_dead_come_back",
     ),
     "robust permits that nobody looks for": mutant(
@@ -52,8 +52,8 @@ SEMAPHORES: dict[str, Mutant] = {
     ),
     "robust permits of the seat's last occupant that are lost": mutant(
         "semaphore.c",
-        "    if ((uint32_t)before != 0) count_again(seg, slot);\n",
-        "",
+        "    count_again(seg, slot);\n    return word;",
+        "    return word;",
         "test_seats.py::test_permits",
     ),
     "robust permits given back by who has none": mutant(

@@ -30,7 +30,7 @@ def trust(*, user: str | int | None = None, group: str | int | None = None, othe
     Raises:
         ValueError: No user or group has this name or number.
 
-    >>> trust(user="root")
+    >>> trust(group=4711)
     """
     believe: Callable[[str | int | None, str | int | None, bool], None] = serve("trust", "shm")
     believe(user, group, others)
