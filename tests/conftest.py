@@ -31,11 +31,17 @@ if not native_built():  # what is left are the tests of the standard library's b
     _ALL = f"{_OF_THE_CORE} {_OF_CONTAINERS} {_OF_SPACE} {_OF_QUEUES} {_OF_LOCKS} {_OF_MOMENTS}"
     collect_ignore = ["integration", *(f"test_{topic}.py" for topic in _ALL.split())]
 
-if os.environ.get("PROCSHARE_TESTS") == "quick":
-    # CI has 15 minutes. Left to a whole run, `make test`: what `make types` does as well, the tests of the tests, and
-    # the short forms of the programs that docs/reliability.md is about, whose parts the other tests try one by one.
-    _LONG = "chaos exits mutation pressure scale steps sweep threads types"
-    collect_ignore = [*globals().get("collect_ignore", []), *(f"test_{topic}.py" for topic in _LONG.split())]
+QUICK = os.environ.get("PROCSHARE_TESTS") == "quick"
+if QUICK:
+    # CI has 15 minutes. Left to a whole run, `make test`: what `make demo` and `make types` do as well, the tests of
+    # the tests, random damage, and the short forms of the programs that docs/reliability.md is about, whose parts the other
+    # tests try one by one; and the conformance of the stdlib backend, below.
+    _LONG = "bench demo demo_channels mutation types bad_bytes channel_bytes container_bytes container_memory"
+    _PROGRAMS = "chaos exits pressure scale steps sweep threads"
+    collect_ignore = [
+        *globals().get("collect_ignore", []),
+        *(f"test_{topic}.py" for topic in f"{_LONG} {_PROGRAMS}".split()),
+    ]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background of a shell: the programs that the tests interrupt would inherit that they ignore it.
@@ -61,6 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """In one of several workers: mount a /dev/shm that the others do not see, for tests count what is in it."""
     if hasattr(config, "workerinput"):
         private_shm("size=50%")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Quickly: the conformance tests with the default backend alone."""
+    if QUICK:
+        left_out = [item for item in items if "conformance/" in item.nodeid and "[stdlib" in item.nodeid]
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items).difference(left_out)
+        items[:] = [item for item in items if item in kept]
 
 
 @pytest.fixture(autouse=True)
