@@ -34,8 +34,8 @@ if not native_built():  # what is left are the tests of the standard library's b
 QUICK = os.environ.get("PROCSHARE_TESTS") == "quick"
 if QUICK:
     # CI has 15 minutes. Left to a whole run, `make test`: what `make demo` and `make types` do as well, the tests of
-    # the tests, random damage, and the short forms of the programs that docs/reliability.md is about, whose parts the other
-    # tests try one by one; and the conformance of the stdlib backend, below.
+    # the tests, random damage, the conformance of the stdlib backend (below), and the short forms of the programs that
+    # docs/reliability.md is about, whose parts the other tests try one by one.
     _LONG = "bench demo demo_channels mutation types bad_bytes channel_bytes container_bytes container_memory"
     _PROGRAMS = "chaos exits pressure scale steps sweep threads"
     collect_ignore = [
