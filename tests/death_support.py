@@ -20,6 +20,8 @@ from scripts import SLOWER, until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from support import Line
+
 P = ParamSpec("P")
 PROMPT = 0.1  # seconds within which whoever waits for the dead goes on
 CONTAINER_STEPS = (
@@ -114,6 +116,27 @@ def forked(call: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_with(line: Line, x: Any, how: str) -> None:
+    """In a child: say the pid when there is something to die with, a lock, a permit, an item, and wait to be killed."""
+    if how == "acquire":
+        assert x.acquire(timeout=5)
+    else:
+        block = getattr(x, how)(timeout=5)
+        block.__enter__()
+    line.tell(os.getpid())
+    signal.pause()
+
+
+def take_over(x: Any, how: str) -> None:
+    """Have for a moment what the dead one had."""
+    if how == "acquire":
+        assert x.acquire(timeout=5)
+        x.release()
+    else:
+        with getattr(x, how)(timeout=5):
+            pass
 
 
 def another(x: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import procshare
+from nesting import exists
 from procshare import Closed, NotFound, SegmentInfo, SharedArray, SharedCounter
 from scripts import SHM, Script, entries, run, until
 
@@ -42,15 +43,6 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
 def own(name: str) -> str:
     """*name*, made this process's own, so that parallel runs do not meet."""
     return f"lives-{os.getpid()}-{name}"
-
-
-def exists(name: str) -> bool:
-    """Whether another process would find it."""
-    try:
-        procshare.attach(name).close()
-    except NotFound:
-        return False
-    return True
 
 
 def described(name: str) -> SegmentInfo:

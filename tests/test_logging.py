@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import procshare
+from death_support import die_with, take_over
 from procshare import (
     SharedArray,
     SharedCondition,
@@ -36,33 +37,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not native_built(), reason="the compiled core is not installed")
 
 
-def die_with(line: Line, x: Any, how: str) -> None:
-    """Be killed with a lock, a permit, an item."""
-    if how == "acquire":
-        assert x.acquire(timeout=5)
-    else:
-        block = getattr(x, how)(timeout=5)
-        block.__enter__()
-    line.tell(os.getpid())
-    signal.pause()
-
-
 def killed_with(x: Any, how: str) -> int:
     """The pid of a process that was killed with it."""
     with Child("spawn", die_with, x, how) as child:
         pid: int = child.hear()
         child.kill()
     return pid
-
-
-def take(x: Any, how: str) -> None:
-    """What the dead one had."""
-    if how == "acquire":
-        assert x.acquire(timeout=5)
-        x.release()
-    else:
-        with getattr(x, how)(timeout=5):
-            pass
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -95,7 +75,7 @@ def test_whoever_takes_over_says_so(
     """One warning: which object, of which kind, who died, and what that means."""
     with kept(make()) as x:
         pid = killed_with(x, die)
-        take(x, after)
+        take_over(x, after)
         assert until(lambda: messages(caplog))
         (message,) = messages(caplog)
         assert message.startswith(f"{x.name} ({x.kind}): process {pid} died ")
@@ -108,7 +88,7 @@ def test_an_array_that_may_be_half_written_asks_for_recover(caplog: pytest.LogCa
     with kept(SharedArray([1, 2])) as x:
         killed_with(x, "locked")
         with pytest.raises(procshare.OwnerDied):
-            take(x, "locked")
+            take_over(x, "locked")
         assert until(lambda: messages(caplog))
         assert "half written; see to them, then call recover()" in messages(caplog)[0]
         x.recover()
@@ -139,7 +119,7 @@ def test_a_thread_that_ended_with_a_lock(caplog: pytest.LogCaptureFixture) -> No
         thread = threading.Thread(target=x.acquire)
         thread.start()
         thread.join()
-        take(x, "acquire")
+        take_over(x, "acquire")
         assert until(lambda: messages(caplog))
         assert messages(caplog)[0].startswith(f"{x.name} (lock): its holder died or ended with the lock; ")
 
@@ -156,7 +136,7 @@ def test_a_thread_other_than_the_main_one_says_it_too(caplog: pytest.LogCaptureF
         handler = Tell()
         logging.getLogger("procshare").addHandler(handler)
         try:
-            thread = threading.Thread(target=take, args=(x, "locked"))
+            thread = threading.Thread(target=take_over, args=(x, "locked"))
             thread.start()
             assert told.wait(10)
             thread.join()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import procshare
-from death_support import Task, never
+from death_support import Task, die_with, never, take_over
 from procshare import (
     CorruptSegment,
     LockTimeout,
@@ -367,27 +367,6 @@ def test_tasks_wait_as_threads_do() -> None:
 # ---- deaths ----
 
 
-def die_inside(line: Line, x: Any, how: str) -> None:
-    """Have it until killed."""
-    if how == "acquire":
-        assert x.acquire(timeout=5)
-    else:
-        block = getattr(x, how)(timeout=5)
-        block.__enter__()
-    line.tell("inside")
-    signal.pause()
-
-
-def take(x: Any, how: str) -> None:
-    """Have it for a moment."""
-    if how == "acquire":
-        assert x.acquire(timeout=5)
-        x.release()
-    else:
-        with getattr(x, how)(timeout=5):
-            pass
-
-
 HELD: dict[str, tuple[Callable[[], Any], str, str]] = {
     "counter": (SharedCounter, "locked", "locked"),
     "value": (lambda: SharedValue("x"), "locked", "locked"),
@@ -404,15 +383,15 @@ HELD: dict[str, tuple[Callable[[], Any], str, str]] = {
 def test_a_death_is_counted_by_whoever_takes_over(make: Callable[[], Any], die: str, after: str) -> None:
     """Once; and until then nobody holds it."""
     with kept(make()) as x:
-        with Child("spawn", die_inside, x, die) as child:
-            assert child.hear() == "inside"
+        with Child("spawn", die_with, x, die) as child:
+            child.hear()
             child.kill()
         assert info(x).holder is None
         assert told(x).owner_deaths == 0
-        take(x, after)
+        take_over(x, after)
         if die == "writing":  # a reader goes in without the lock
-            take(x, "writing")
-        take(x, after)
+            take_over(x, "writing")
+        take_over(x, after)
         assert told(x).owner_deaths == 1
 
 

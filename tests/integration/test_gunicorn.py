@@ -13,7 +13,8 @@ from itertools import count
 import pytest
 
 from gunicorn_support import EXAMPLES, Gunicorn, Load
-from procshare import NotFound, SharedCounter
+from nesting import exists
+from procshare import SharedCounter
 from scripts import entries, until
 
 pytest.importorskip("gunicorn", reason="`make integration` installs it")
@@ -47,15 +48,6 @@ def counted(name: str) -> int:
     return total
 
 
-def is_gone(name: str) -> bool:
-    """Whether nothing of this name exists."""
-    try:
-        SharedCounter.attach(name).close()
-    except NotFound:
-        return True
-    return False
-
-
 def replaced(server: Gunicorn, old: list[int]) -> bool:
     """Whether all of the old workers have left, and as many others are there."""
     now = server.workers()
@@ -77,7 +69,7 @@ def test_each_request_is_counted_once_while_workers_are_recycled(name: str, opti
         log = server.stop()
     assert sorted(load.numbers) == list(range(1, total + 1))
     assert log.count("Booting worker") > 2 * WORKERS  # some were recycled, besides those of the HUP
-    assert is_gone(name)
+    assert not exists(name)
 
 
 @every_kind
@@ -96,7 +88,7 @@ def test_no_answered_request_is_lost_when_workers_are_killed(name: str, options:
     assert len(load.numbers) == len(set(load.numbers))
     assert len(load.numbers) <= total <= load.sent
     assert max(load.numbers) <= total
-    assert is_gone(name)
+    assert not exists(name)
 
 
 def test_the_counter_outlives_all_workers_at_once(name: str) -> None:
@@ -126,7 +118,7 @@ def test_nothing_is_left_when_the_master_is_killed(name: str, options: tuple[str
         server.process.kill()
         server.process.wait()
         assert until(server.gone, 20), server.log()
-        assert is_gone(name)
+        assert not exists(name)
     assert not [entry for entry in entries() if name in entry]
 
 
@@ -146,7 +138,7 @@ def test_a_server_that_was_killed_with_all_its_workers_starts_anew(name: str) ->
             load.until(20)
         server.stop()
     assert sorted(load.numbers) == list(range(1, len(load.numbers) + 1))
-    assert is_gone(name)
+    assert not exists(name)
 
 
 def answers(told: str) -> int:

@@ -10,15 +10,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.managers import SyncManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from procshare.bench.interrupts import interrupts_held_back
 from procshare.bench.measure import BenchmarkFailed, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
@@ -143,19 +143,6 @@ def _work(job: Job, barrier: Any, pipe: Connection[Any, Any]) -> None:
         began = now()
         result = job(times)
         pipe.send((began, now(), result))
-
-
-@contextmanager
-def interrupts_held_back() -> Generator[None]:
-    """Deliver a Ctrl-C after the block, so that no process is started that nobody knows of.
-
-    The processes inherit the mask, so that one that is still importing prints no traceback either.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def together(*jobs: Callable[[], object]) -> Outcome:

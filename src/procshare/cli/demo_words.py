@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from procshare import SharedCounter, SharedDict, default_backend
+from procshare.bench.interrupts import interrupts_held_back
 from procshare.cli.demo_files import library_files
 from procshare.cli.demo_workers import (
     Stopwatch,
     follow,
-    interrupts_held_back,
     no_progress,
     stopwatch,
     team,

@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from procshare import SharedCounter
+from procshare.bench.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -40,19 +41,6 @@ def _work(target: Callable[..., None], args: tuple[object, ...]) -> None:
     # Ctrl-C reaches every process of the terminal; the parent alone answers it, by ending its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     target(*args)
-
-
-@contextmanager
-def interrupts_held_back() -> Generator[None]:
-    """Deliver a Ctrl-C after the block, so that no process is started that nobody knows of.
-
-    The workers inherit the mask, so that one that is still importing prints no traceback either.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from procshare._display import AFAR
 from procshare._errors import Closed
 from procshare._shared import Shared
 from procshare.backends.stdlib.blocks import NOTHING, core_of
-from procshare.backends.stdlib.handle import StdlibHandle, refuse_options
+from procshare.backends.stdlib.handle import StdlibHandle
 from procshare.backends.stdlib.locking import poll
 from procshare.backends.stdlib.stores import OwnStore
 
@@ -35,9 +35,8 @@ class StdlibContainer(StdlibHandle, Shared[T], Generic[T]):
     """The process that is in the block of this guard; None for a handle."""
 
     def _start(self, name: str | None, mode: int, group: str | int | None) -> None:
-        """Closed until everything that the constructor was given is accepted."""
-        refuse_options(name, mode, group, self.kind)
-        self._closed, self._creator, self._guarding = True, None, None
+        super()._start(name, mode, group)
+        self._guarding = None
 
     def _place(self, store: Store, lock: Any, creator: int | None) -> None:
         self._begin(creator)

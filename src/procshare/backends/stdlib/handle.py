@@ -33,6 +33,11 @@ class StdlibHandle(Handle):
     _closed: bool
     _creator: int | None
 
+    def _start(self, name: str | None, mode: int, group: str | int | None) -> None:
+        """Closed until everything that the constructor was given is accepted."""
+        refuse_options(name, mode, group, self.kind)
+        self._closed, self._creator = True, None
+
     def _begin(self, creator: int | None) -> None:
         self._closed = False
         self._creator = creator

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import finalize
 
-from procshare.backends.stdlib.handle import StdlibHandle, refuse_options
+from procshare.backends.stdlib.handle import StdlibHandle
 from procshare.backends.tracker import release, tracking
 
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ class StdlibPrimitive(StdlibHandle, Generic[CoreT]):
 
     __slots__ = ("_core",)
     _core: CoreT
-
-    def _start(self, name: str | None, mode: int, group: str | int | None) -> None:
-        """Closed until everything that the constructor was given is accepted."""
-        refuse_options(name, mode, group, self.kind)
-        self._closed, self._creator = True, None
 
     def _place(self, core: CoreT, *, created: bool = False) -> None:
         self._begin(os.getpid() if created else None)

@@ -12,7 +12,6 @@ from procshare._codes import checked, normal_code
 from procshare._counter import SharedCounter
 from procshare._value import SharedValue
 from procshare.backends.stdlib.cells import StdlibCells
-from procshare.backends.stdlib.handle import refuse_options
 from procshare.backends.stdlib.locking import new_hold
 
 if TYPE_CHECKING:
@@ -96,8 +95,7 @@ class StdlibCounter(StdlibCells[int], SharedCounter):
         group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        refuse_options(name, mode, group, self.kind)
-        self._creator, self._closed = None, True  # until everything was accepted
+        self._start(name, mode, group)
         start = CountStore(None, "q").encode(initial)
         hold = new_hold()
         self._place(CountStore(_memory(ctypes.c_longlong, start), "q"), hold.lock, os.getpid())
@@ -151,8 +149,7 @@ class StdlibValue(StdlibCells[T], SharedValue[T]):
         group: str | int | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        refuse_options(name, mode, group, self.kind)
-        self._creator, self._closed = None, True  # until everything was accepted
+        self._start(name, mode, group)
         if dtype is None:
             from procshare.backends.stdlib.manager import new_managed
 
