@@ -14,13 +14,14 @@ import sys
 from laboratory import Laboratory
 from mutants_containers import CONTAINERS
 from mutants_locks import LOCKS
+from mutants_operating import OPERATING
 from mutants_queues import QUEUES
 from mutants_segments import SEGMENTS
 from mutants_states import STATES
 from mutants_sync import SYNC
 from procshare.testing._report import Report, parser
 
-MUTANTS = {**STATES, **CONTAINERS, **LOCKS, **SEGMENTS, **QUEUES, **SYNC}
+MUTANTS = {**STATES, **CONTAINERS, **LOCKS, **SEGMENTS, **QUEUES, **SYNC, **OPERATING}
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ TRUST: dict[str, Mutant] = {
         "trust.c",
         "(st->st_mode & 07) && ",
         "false && ",
-        "test_permissions.py::test_who_is_let_in_is_trusted_or_it_is_refused[438]",
+        "test_permissions.py::test_who_is_let_in_is_trusted_or_it_is_refused[SharedDict-438]",
     ),
     "a file that is no segment": mutant(
         "attach.c",

@@ -216,26 +216,39 @@ print("logging" in sys.modules)
 
 
 def test_a_forked_child_does_not_say_it_again() -> None:
-    """What the parent noted, and has not said, is the parent's to say."""
+    """What the parent noted, and has not said, is the parent's to say; the child says what it finds itself."""
     source = """
-import logging, os
-logging.basicConfig(stream=sys.stdout, format="%(process)d %(levelname)s")
-x = procshare.SharedLock()
-if (pid := os.fork()) == 0:
+import logging, os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, from Python 3.12 on
+logging.basicConfig(stream=sys.stdout, format="%(process)d %(args)s")
+x, y = procshare.SharedLock(name=sys.argv[1]), procshare.SharedLock(name=sys.argv[2])
+for lock in x, y:
+    if (pid := os.fork()) == 0:
+        lock.acquire()
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+def take():
     x.acquire()
-    os.kill(os.getpid(), 9)
-os.waitpid(pid, 0)
-if (pid := (x.acquire(), os.fork())[1]) == 0:
-    sum(range(1000))
-    os._exit(0)
-os.waitpid(pid, 0)
-x.release()
-print("from me:", os.getpid())
+    if (pid := os.fork()) == 0:
+        y.acquire()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    x.release()
+    print("child", pid)
+sys.setswitchinterval(60)  # so the thread that is to say it does not run before the fork
+thread = threading.Thread(target=take)
+thread.start()
+thread.join()
+print("parent", os.getpid())
 """
-    ended = run(source)
-    lines = ended.out.split("\n")
-    pid = lines[1].removeprefix("from me: ")
-    assert (ended.code, lines[0], ended.err) == (0, f"{pid} WARNING", "")
+    ended = run(source, "logging-x", "logging-y")
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    pids = dict(line.split() for line in lines if line.startswith(("child", "parent")))
+    said = [line for line in lines if "(" in line]
+    assert len(said) == 2, lines
+    assert [line for line in said if line.startswith(f"{pids['parent']} ('logging-x'")], lines
+    assert [line for line in said if line.startswith(f"{pids['child']} ('logging-y'")], lines
 
 
 # ---- what was cleared away ----

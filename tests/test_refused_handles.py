@@ -107,3 +107,48 @@ def test_what_was_refused_once_and_written_then_is_kept() -> None:
         del child
         gc.collect()
         assert x["child"] == [1]
+
+
+def test_what_a_record_names_is_kept_though_nothing_claims_it() -> None:
+    """The second of a ring: it would keep what keeps it."""
+    first, second = SharedDict[str, Any](), SharedDict[str, Any]()
+    first["second"] = second
+    second["first"] = first
+    name = second.name
+    del first
+    gc.collect()
+    assert second["first"]["second"].name == name
+    whole = second["first"]
+    whole.unlink()
+    second.unlink()
+
+
+def test_one_value_of_two_that_is_written_keeps_it() -> None:
+    """Though the other is refused while the first one waits to be written, and nothing claims it: it is of a ring."""
+    first, second = SharedDict[str, Any](), SharedDict[str, Any]()
+    first["second"] = second
+    with second.locked() as inside:
+        inside["first"] = first
+        with pytest.raises((AttributeError, TypeError, PicklingError)):
+            inside["other"] = refused(first)
+    del first
+    gc.collect()
+    whole = second["first"]
+    assert list(whole) == ["second"]
+    whole.unlink()
+    second.unlink()
+
+
+def test_it_stays_if_its_name_was_told_while_it_was_to_be_written() -> None:
+    """By whoever writes it, in the block that then raises."""
+    with SharedDict[str, Any]() as x:
+        child = SharedList([1])
+        with pytest.raises(KeyError), x.locked() as inside:
+            inside["child"] = child
+            name = child.name
+            raise KeyError
+        del child
+        gc.collect()
+        with SharedList[int].attach(name) as again:
+            assert list(again) == [1]
+            again.unlink()

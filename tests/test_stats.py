@@ -315,6 +315,8 @@ def test_waits_for_a_block_and_for_a_change(make: Callable[[], Any]) -> None:
         with x.locked():
             with pytest.raises(LockTimeout):
                 Task(late).result()
+            with pytest.raises(LockTimeout):
+                Task(lambda: x.locked(0).__enter__()).result()
             assert (told(x).waits, told(x).timeouts) == (1, 1)
             waiter = Task(lambda: x.locked().__enter__())
             assert until(lambda: told(x).waits == 2)

@@ -47,7 +47,7 @@ PyObject *audit_objects(void) {
     for (seg_t *seg = process.segments, *next; seg != NULL; seg = next) {
         segment_ref(seg);
         for (uint32_t i = 0; found != NULL && i <= seg->slots; i++) {
-            bool here = i == 0 ? seg->slots == 0 : seg->born != NULL && seg->born[i] != 0;
+            bool here = i == 0 ? seg->slots == 0 && seg->header != NULL : seg->born != NULL && seg->born[i] != 0;
             if (here && add_name(found, seg, i) < 0) Py_CLEAR(found);
         }
         next = seg->next;
