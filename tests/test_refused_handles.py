@@ -142,7 +142,7 @@ def test_one_value_of_two_that_is_written_keeps_it() -> None:
 def test_it_stays_if_its_name_was_told_while_it_was_to_be_written() -> None:
     """By whoever writes it, in the block that then raises."""
     with SharedDict[str, Any]() as x:
-        child = SharedList([1])
+        child, name = SharedList([1]), ""
         with pytest.raises(KeyError), x.locked() as inside:
             inside["child"] = child
             name = child.name
