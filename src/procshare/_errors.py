@@ -206,18 +206,17 @@ class VersionMismatch(_Named, ValueError):
 class CorruptSegment(_Named, ValueError):
     """What the segment holds is not what procshare writes; nothing in it was trusted.
 
-    >>> import os
-    >>> path = f"/dev/shm/procshare.{os.geteuid()}.broken"
-    >>> with open(path, "w") as file, open(path, "w"):
-    ...     os.chmod(path, 0o600)
-    ...     file.write("no segment" * 1000)
+    >>> import os, pathlib
+    >>> path = pathlib.Path(f"/dev/shm/procshare.{os.geteuid()}.broken")
+    >>> path.touch(0o600)
+    >>> path.write_text("no segment" * 1000)
     10000
     >>> try:
     ...     attach("broken")
     ... except CorruptSegment as error:
     ...     print(error)
     'broken' does not hold a valid procshare object; unlink it and make it anew: it does not begin as a segment does
-    >>> os.unlink(path)
+    >>> path.unlink()
     """
 
     _default = "{name!r} does not hold a valid procshare object; unlink it and make it anew"

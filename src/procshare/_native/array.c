@@ -39,7 +39,7 @@ static PyObject *create(PyObject *self, PyObject *args) {
     unsigned long long nbytes;
     int proceed;
     if (!PyArg_ParseTuple(args, "OKSOp", &data, &nbytes, &meta, &name, &proceed)) return NULL;
-    if (h->seg != NULL) return PyErr_Format(PyExc_TypeError, "__init__ was called again on an object that exists");
+    if (h->seg != NULL) return PyErr_Format(PyExc_TypeError, "__init__ was called again on an object that exists; make a new one");
     if (nbytes > (1ull << 46)) return raise_out_of_memory("a new array", nbytes, shm_free_bytes());
     Py_buffer view = {0};
     if (data != Py_None && PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;

@@ -161,7 +161,7 @@ def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
             continue
         if seen.claims and seen.flags & ABROAD and strangers:  # or another user's does, which cannot be looked at
             continue
-        info = _whole(name, seen)._replace(name=name)
+        info = _whole(name, seen)
         if dry_run or native.reap(name):
             gone.append(info)
             if not dry_run:
