@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import procshare
+from procshare.testing._room import NotAllowed, private_shm
 from scripts import SHM, entries
 
 if TYPE_CHECKING:
@@ -98,7 +99,14 @@ class Runner:
     def __init__(self) -> None:
         environ = {**os.environ, "PROCSHARE_BACKEND": "shm"}
         command = [sys.executable, "-c", RUNNER]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environ,
+            preexec_fn=alone,  # noqa: PLW1509 - this process has no thread yet
+        )
 
     def run(self, home: Path, *names: str) -> Outcome:
         """These tests, on the package in *home*."""
@@ -124,6 +132,13 @@ class Runner:
             assert stream is not None
             stream.close()
         self._process.wait()
+
+
+def alone() -> None:
+    """Where root may, a /dev/shm of this process's own: what one mutant leaves must not fail another's test."""
+    if os.geteuid() == 0:
+        with suppress(NotAllowed):
+            private_shm("size=50%")
 
 
 def end_group(group: int) -> None:

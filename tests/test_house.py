@@ -156,17 +156,30 @@ def test_every_c_file_is_part_of_both_cores() -> None:
 
 
 def test_the_public_names_are_sorted_and_complete() -> None:
-    """`__all__` is what `__init__` imports, and `__init__` does nothing else."""
+    """`__all__` is what type checkers see imported, and where each name is loaded from is the same place."""
     tree = ast.parse((SOURCE / "__init__.py").read_text())
-    bound = [
-        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    ]
-    kinds = [type(node) for node in tree.body]
+    (shown,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: f"{node.module}" for node in shown.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    homes = procshare._HOMES  # pyright: ignore[reportPrivateUsage]
 
     assert list(procshare.__all__) == PUBLIC
-    assert sorted(bound) == PUBLIC
-    assert set(kinds) == {ast.Expr, ast.ImportFrom, ast.Assign}
-    assert [kinds.count(ast.Expr), kinds.count(ast.Assign)] == [1, 1]
+    assert sorted(seen) == PUBLIC
+    assert {name: f"procshare.{home}" for home, names in homes.items() for name in names.split()} == seen
+    assert set(PUBLIC) <= set(dir(procshare))
+
+
+def test_a_name_is_loaded_when_it_is_asked_for() -> None:
+    """Who imports a counter does not wait for dicts; a name that there is none of is an AttributeError."""
+    loaded = light("import sys; from procshare import SharedCounter; print(*sys.modules)").split()
+
+    assert {each for each in loaded if each.startswith("procshare.")} == {
+        f"procshare.{each}" for each in ("_counter", "_display", "_errors", "_shared", "backends")
+    }
+    assert light("from procshare import *; print(SharedDict.kind, callable(attach))") == "dict True"
+    with pytest.raises(AttributeError, match="module 'procshare' has no attribute 'SharedTree'"):
+        _ = procshare.SharedTree  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def own_members(cls: type) -> Iterator[tuple[str, Any]]:
