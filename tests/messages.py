@@ -436,7 +436,7 @@ def _no_key() -> None:
 
 @row(
     "TypeError",
-    "increment() needs an int at key {}, which holds {}; modify_item() changes any value",
+    "increment() needs an int at key {}, which holds something else; modify_item() changes any value",
     "`increment` on a value that is no int.",
     "`modify_item(key, fn)`.",
 )

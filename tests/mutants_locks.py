@@ -80,10 +80,16 @@ LOCKS: dict[str, Mutant] = {
         "if (atomic_compare_exchange_strong(word, &seen, seg->token)) return 0;",
         f"{WAKES}[for_a_lock]",
     ),
-    "a waiter that sets no bit": mutant(
+    "a waiter that waits for what is not so": mutant(  # and so does not sleep at all
         "lock.c",
         "if (!(seen & LOCK_WAITERS) && !atomic_compare_exchange_strong(word, &seen, seen | LOCK_WAITERS)) continue;",
         "(void)seen;",
+        f"{WAKES}[for_a_lock]",
+    ),
+    "a waiter that sets no bit": mutant(
+        "lock.c",
+        "if (doze(word, seen | LOCK_WAITERS,",
+        "seen = atomic_fetch_and(word, ~LOCK_WAITERS) & ~LOCK_WAITERS;\n if (doze(word, seen,",
         f"{WAKES}[for_a_lock]",
     ),
     "a release of one level that is one of all": mutant(

@@ -290,13 +290,15 @@ def threads_in_wait(sleep: Sleep) -> list[Task]:
 @pytest.mark.parametrize("arrange", SLEEPS, ids=lambda arrange: arrange.__name__)
 @patient
 def test_a_wake_is_no_slice(arrange: Callable[[], Sleep]) -> None:
-    """All who wait go on long before they would look by themselves."""
+    """All who wait sleep, and go on long before they would look by themselves."""
     with ExitStack() as stack:
         sleeps = [arrange() for _ in range(OBJECTS)]
         for sleep in sleeps:
             stack.callback(sleep.on.close)
         tasks = [threads_in_wait(sleep) for sleep in sleeps]
+        awake = time.process_time()
         time.sleep(ASLEEP)  # not for a state: so long must they have slept
+        in_time(time.process_time() - awake, ASLEEP / 2)
         took = list[float]()
         # From the last to the first: in the order in which they lay down, each slice would end just when its turn came.
         for sleep, waiting in reversed(list(zip(sleeps, tasks, strict=True))):

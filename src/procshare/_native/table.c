@@ -208,10 +208,14 @@ static PyObject *setdefault(PyObject *self, PyObject *const *args, Py_ssize_t na
 
 /* ---- adding to an int ---- */
 
+static int no_int(PyObject *key) {
+    PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds something else; modify_item() changes any value", key);
+    return -1;
+}
+
 static int as_int(PyObject *obj, PyObject *key) {
     if (PyLong_Check(obj) && !PyBool_Check(obj)) return 0;
-    PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds a %R; modify_item() changes any value", key, (PyObject *)Py_TYPE(obj));
-    return -1;
+    return no_int(key);
 }
 
 /* The sum as an item, from the old value's word or record. No user's code runs: an int is an int. */
@@ -235,7 +239,7 @@ static int increment_locked(access_t *a, const mapkey_t *key, PyObject *name, Py
             uint64_t length;
             if (tagged_is_record((int64_t)word) && (record_at(a->seg, tagged_offset(word), &tag, &length) == NULL ||
                                                     (tag != RECORD_INT && tag != RECORD_BIGINT)))
-                return PyErr_Format(PyExc_TypeError, "increment() needs an int at key %R, which holds something else; modify_item() changes any value", name), -1;
+                return no_int(name);
             if (word_copy(a->seg, word, &copy) < 0 || (old = copy_decode(&copy)) == NULL) return -1;
         }
     }
