@@ -33,6 +33,30 @@ assert pickle.loads(pickle.dumps(fits)).array.sum() == 1_000_000
     )
 
 
+def test_what_can_never_fit_takes_nothing_first(wrapper: tuple[str, ...]) -> None:
+    """Others find as much free memory as before, also while it is refused."""
+    in_16_mib(
+        """
+import subprocess, threading
+subprocess.run(["mount", "-o", "remount,size=512m", "/dev/shm"], check=True)
+SharedArray([1]).close()
+done, seen = threading.Event(), [free()]
+def look():
+    while not done.wait(0.0005):
+        seen.append(free())
+looker = threading.Thread(target=look)
+looker.start()
+for size in (1 << 40, 1 << 45, 600 << 20):
+    refused(lambda: SharedArray.zeros(size, "u1"))
+done.set()
+looker.join()
+assert min(seen) > seen[0] - (64 << 20), (min(seen), seen[0])
+SharedArray.zeros(500 << 20, "u1").close()
+""",
+        wrapper,
+    )
+
+
 @pytest.mark.parametrize("exported", [False, True])
 def test_arrays_until_it_is_full(wrapper: tuple[str, ...], exported: bool) -> None:
     """The last one is refused; all others are whole, and can be written everywhere."""

@@ -145,11 +145,20 @@ int segment_start_process(void) {
  * raised, since the heap lock may be held. */
 static int may_grow(seg_t *seg) { return segment_fd(seg) < 0 || atomic_load(&seg->cut) ? EBADF : 0; }
 
+/* Whether so much is not there: it is refused before it takes, step by step, what others need meanwhile. */
+static bool hopeless(int fd, uint64_t length) {
+    struct stat st;
+    struct statvfs fs;
+    if (length <= RESERVE_STEP || fstat(fd, &st) < 0 || AGAIN(fstatvfs(fd, &fs)) < 0 || fs.f_blocks == 0) return false;
+    return length > (uint64_t)fs.f_bavail * fs.f_frsize + (uint64_t)st.st_blocks * 512;
+}
+
 /* Reserve file space, so that a full /dev/shm is an error now and not a SIGBUS later: 0 or errno. *had*: how much there was. */
 static int reserve(seg_t *seg, uint64_t offset, uint64_t length, uint64_t *had) {
     int error = may_grow(seg);
     uint64_t done = 0;
     Py_BEGIN_ALLOW_THREADS
+    if (error == 0 && hopeless(seg->fd, length)) error = ENOSPC;
     while (done < length && error == 0) {
         uint64_t step = length - done < RESERVE_STEP ? length - done : RESERVE_STEP;
         if (fallocate(seg->fd, 0, (off_t)(offset + done), (off_t)step) == 0)
