@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Never
 import pytest
 
 from procshare import Closed, PipeEnd, ProcshareError, SharedPipe
+from scripts import run
 from support import START_METHODS, Child, Line
 
 if TYPE_CHECKING:
@@ -282,6 +283,24 @@ def test_sending_to_nobody_is_a_broken_pipe(ends: tuple[Anything, Anything]) -> 
     there.close()
     with pytest.raises(BrokenPipeError):
         here.send(1)
+
+
+def test_a_broken_pipe_in_a_cycle_can_be_collected() -> None:
+    """Python 3.12.1 itself dies of a cycle with a view of a pickle in it, which a Connection's frames would be."""
+    program = """
+import gc
+from procshare import SharedPipe
+for message in (0, "x" * 100_000):
+    here, there = SharedPipe()
+    there.close()
+    try:
+        here.send(message)
+    except BrokenPipeError as error:
+        error.itself = error
+    here.close()
+    gc.collect()
+"""
+    assert run(program) == (0, "", "")
 
 
 def test_an_end_that_left_messages_unread_is_at_its_end_too(ends: tuple[Anything, Anything]) -> None:

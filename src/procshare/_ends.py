@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
         def _recv(self, *args: Any) -> Any: ...
 
+        def _send_bytes(self, buf: Any) -> None: ...
+
 else:
 
     class _Connected(CONNECTION, PipeEnd):
@@ -53,6 +55,18 @@ class ConnectedEnd(_Connected):
             if str(error) != CUT_SHORT:
                 raise
             raise OtherEndDied(errno.ECONNRESET, "the other end of the pipe died in the midst of a message") from error
+
+    def _send_bytes(self, buf: Any) -> None:
+        try:
+            super()._send_bytes(buf)
+        except BaseException as error:
+            # The frames hold a view of the pickle. Where the error is part of a cycle, Python 3.12.1 dies of that.
+            del buf
+            below = error.__traceback__ and error.__traceback__.tb_next
+            while below is not None:
+                below.tb_frame.clear()
+                below = below.tb_next
+            raise
 
     def __repr__(self) -> str:
         return f"<PipeEnd {'closed' if self.closed else f'fd={self.fileno()}'}>"

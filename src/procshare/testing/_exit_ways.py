@@ -273,4 +273,5 @@ for _method in "fork", "spawn", "forkserver":
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and what nohup starts ignores this
     ACTS[sys.argv[1]](prepared(sys.argv[2], sys.argv[3]))
