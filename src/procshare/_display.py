@@ -8,7 +8,7 @@ large is not read: of a container the first items only, and `...` in place of a 
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+import threading
 from itertools import islice
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,15 @@ class _Brief(Repr):
 
 
 _brief = _Brief()
-_depth: ContextVar[int] = ContextVar("procshare-repr-depth", default=0)
+
+
+class _Depth(threading.local):
+    """How many reprs this thread is in. No ContextVar: a finalizer's repr within its set() can make CPython crash."""
+
+    now = 0
+
+
+_depth = _Depth()
 
 
 def short(contents: object) -> str:
@@ -94,8 +102,8 @@ def title(handle: Any) -> str:
 def told(handle: Any, show: Callable[[], str]) -> tuple[str, str, str]:
     """Name, contents and state; `closed` or what went wrong in place of the contents. Never raises."""
     name = state = ""
-    depth = _depth.get()
-    token = _depth.set(depth + 1)
+    depth = _depth.now
+    _depth.now = depth + 1
     try:
         if handle.closed:
             return "", "closed", ""
@@ -108,7 +116,7 @@ def told(handle: Any, show: Callable[[], str]) -> tuple[str, str, str]:
     except Exception as error:  # noqa: BLE001 - a value that cannot be unpickled here, say; a repr tells, and does not raise
         shown = f"unreadable, {type(error).__name__}"
     finally:
-        _depth.reset(token)
+        _depth.now = depth
     return name, shown, state
 
 

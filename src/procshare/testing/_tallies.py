@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,12 @@ def _add_to_name(x: Any) -> None:
         guard["n"] += 1
 
 
+def _put(x: Any) -> None:
+    if x.qsize() > 100_000:  # nobody takes anything: more slowly, lest it be full before all have counted
+        time.sleep(0.001)
+    x.put(("item", 1))
+
+
 def _plus_one(value: Any) -> Any:
     return value + 1
 
@@ -79,7 +86,7 @@ COUNTING: Mapping[str, Call] = {
     "SharedList": lambda x: x.append(["item"]),
     "SharedSet": lambda x: x.add(random.getrandbits(60)),
     "SharedNamespace": _add_to_name,
-    "SharedQueue": lambda x: x.put(("item", 1)),
+    "SharedQueue": _put,
 }
 TOTAL: Mapping[str, Callable[[Any], int]] = {
     "SharedCounter": lambda x: x.value,
