@@ -218,7 +218,7 @@ print("logging" in sys.modules)
 def test_a_forked_child_does_not_say_it_again() -> None:
     """What the parent noted, and has not said, is the parent's to say; the child says what it finds itself."""
     source = """
-import logging, os, threading, warnings
+import logging, os, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, from Python 3.12 on
 logging.basicConfig(stream=sys.stdout, format="%(process)d %(args)s")
 x, y = procshare.SharedLock(name=sys.argv[1]), procshare.SharedLock(name=sys.argv[2])
@@ -230,7 +230,13 @@ for lock in x, y:
 def take():
     x.acquire()
     if (pid := os.fork()) == 0:
+        said = []
+        logging.getLogger("procshare").addFilter(lambda record: said.append(record) or True)
         y.acquire()
+        until = time.monotonic() + 10
+        while len(said) < 1 and time.monotonic() < until:  # a thread says it
+            time.sleep(0.01)
+        logging.shutdown()
         os._exit(0)
     os.waitpid(pid, 0)
     x.release()

@@ -4,7 +4,8 @@
  * want. So nothing is said there. A note is put down, of plain bytes, and said later: in a process's main thread by a pending call,
  * which Python makes between two instructions of its own, when the call that found the dead has returned. Other threads have no
  * such calls, so there a thread of its own says it, which waits for locks like any other. (A program that has no other thread gets
- * none by this: a fork warns of threads.)
+ * none by this: a fork warns of threads.) Nor has the main thread of a child that another thread than the main one forked: Python 3.13
+ * tells it of none.
  *
  * Deaths. A note that was not said is lost with the process. Whoever died before it counted loses one count.
  */
@@ -26,7 +27,9 @@ typedef struct {
 /* Guarded by the GIL. */
 static note_t notes[NOTES];
 static uint32_t noted, unnoted;
-static bool arranged; /* somebody will say them */
+static bool arranged;  /* somebody will say them */
+static bool forking;   /* what forks just now is not the main thread */
+static bool uncalled;  /* such a one forked this process, or one before it */
 
 /* ---- saying ---- */
 
@@ -84,16 +87,20 @@ static bool start_thread(void) {
     return started;
 }
 
+static bool is_main_thread(void) { return syscall(SYS_gettid) == getpid(); }
+
 static void arrange(void) {
     if (arranged || process.interpreter != 0) return; /* both ways lead into the first interpreter */
-    bool main_thread = syscall(SYS_gettid) == getpid();
-    arranged = main_thread ? Py_AddPendingCall(say_pending, NULL) == 0 : start_thread();
+    arranged = !uncalled && is_main_thread() ? Py_AddPendingCall(say_pending, NULL) == 0 : start_thread();
 }
+
+void deaths_before_fork(void) { forking = !is_main_thread(); }
 
 /* In a forked child: what was noted is for the parent to say. */
 void deaths_after_fork(void) {
     noted = unnoted = 0;
     arranged = false;
+    uncalled |= forking;
 }
 
 /* ---- noting ---- */

@@ -307,6 +307,7 @@ static inline void count_commit(slot_t *slot) {
 /* deaths.c */
 enum death { LOST_LOCK, LOST_READING, LOST_PERMITS, LOST_LEASE };
 NOINLINE void death_found(seg_t *seg, slot_t *slot, uint32_t token, enum death lost);
+void deaths_before_fork(void);
 void deaths_after_fork(void);
 extern PyMethodDef deaths_methods[];
 

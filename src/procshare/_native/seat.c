@@ -123,6 +123,11 @@ uint32_t seat_pid(seg_t *seg, uint32_t lock) {
     return atomic_load_explicit(&seat_at(seg, seat)->pid, memory_order_relaxed);
 }
 
+static void fork_prepare(void) {
+    lock_before_fork();
+    deaths_before_fork();
+}
+
 static void fork_parent(void) {
     lock_parent_forked();
     slab_parent_forked();
@@ -150,5 +155,5 @@ static void fork_child(void) {
 
 void seat_install_fork_handlers(void) {
     process.pid = getpid();
-    pthread_atfork(lock_before_fork, fork_parent, fork_child);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
