@@ -64,6 +64,18 @@ LIVES: dict[str, Mutant] = {
         "    if (false) {",
         "test_lifetimes.py::test_opened_after_all_were_killed_it_is_fresh",
     ),
+    "a claim that was made since the sweep looked": mutant(
+        "attach.c",
+        "        if (past->gone[i] == claim) return true;\n",
+        "        return true;\n",
+        "test_container_lifetimes.py::test_what_was_stored_since_a_sweep_looked_is_kept",
+    ),
+    "what was handed over since the sweep looked": mutant(
+        "attach.c",
+        "        if (!past->in_flight && (each->flags & SLOT_IN_FLIGHT)",
+        "        if (false && (each->flags & SLOT_IN_FLIGHT)",
+        "test_container_lifetimes.py::test_what_was_handed_over_since_a_sweep_looked_is_kept",
+    ),
     "a name that is taken from another": mutant(
         "segment.c",
         "        if (error == EEXIST && segment_names(seg, seg->name)) break;",

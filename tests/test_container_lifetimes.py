@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from death_support import forked
 from nesting import KINDS, exists, let_go, shared
 from procshare import (
     NotFound,
@@ -19,7 +21,11 @@ from procshare import (
     SharedNamespace,
     SharedSet,
     SharedValue,
+    prune,
 )
+from procshare.backends.shm import listing
+from procshare.backends.shm.core import native
+from procshare.backends.shm.looking import look
 from scripts import entries, left_since
 
 if TYPE_CHECKING:
@@ -249,3 +255,62 @@ def test_a_pickled_container_brings_its_children() -> None:
         again["child"].array[0] = 5
         assert parent["child"].array.tolist() == [5, 2]
         again.close()
+
+
+# ---- clearing away, while others store ----
+
+
+def stored_by_the_dead(parent: SharedDict[str, Any]) -> tuple[str, str]:
+    """A dict with a counter in it, stored by a process that was killed then: the names of the two segments."""
+
+    def store() -> None:
+        parent["branch"] = SharedDict({"leaf": SharedCounter(5)})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(store) == -signal.SIGKILL
+    branch = parent["branch"]
+    return branch.segment, branch["leaf"].segment
+
+
+@pytest.mark.parametrize("unseen", [0, 1])
+def test_what_is_stored_while_a_sweep_looks_is_kept(monkeypatch: pytest.MonkeyPatch, unseen: int) -> None:
+    """The sweep, which may be stopped for long, had listed what there is before there was this container."""
+    names: Callable[[], list[str]] = listing._mine  # pyright: ignore[reportPrivateUsage]
+    with SharedDict[str, Any]() as parent:
+        new = stored_by_the_dead(parent)[unseen]
+        listed: list[list[str]] = []
+
+        def mine() -> list[str]:
+            listed.append([name for name in names() if listed or name != new])
+            return listed[-1]
+
+        monkeypatch.setattr(listing, "_mine", mine)
+        gone = {info.segment for info in prune()}
+        assert gone.isdisjoint({new, parent.segment})
+        assert parent["branch"]["leaf"].value == 5
+    assert unseen or len(listed) == 2
+
+
+def test_what_was_stored_since_a_sweep_looked_is_kept() -> None:
+    """It is not removed on the strength of what was seen before its seats were all taken."""
+    with SharedDict[str, Any]() as parent:
+        branch, leaf = stored_by_the_dead(parent)
+        (kept,) = look(leaf).claims
+        for segment in branch, leaf:
+            gc.collect()
+            assert not native.reap(segment, [], True)
+            assert not native.reap(segment, [kept ^ 1], True)
+        assert parent["branch"]["leaf"].value == 5
+        del parent["branch"]
+
+
+def test_what_was_handed_over_since_a_sweep_looked_is_kept() -> None:
+    """Likewise."""
+    before = entries()
+    counter = SharedCounter(5)
+    counter.hand_over()
+    segment = counter.segment
+    counter.close()
+    assert not native.reap(segment, [], False)
+    assert native.reap(segment, [], True)
+    assert not left_since(before)

@@ -104,19 +104,27 @@ int segment_read_header(int fd, const char *name, const struct stat *st, header_
     return 0;
 }
 
+/* Whether a claim keeps nothing, as there is none, or its container is known to be gone. */
+static bool is_void(uint64_t claim, const past_t *past) {
+    for (size_t i = 0; claim != 0 && i < past->count; i++)
+        if (past->gone[i] == claim) return true;
+    return claim == 0;
+}
+
 /* Whether nothing keeps what nobody is attached to. What cannot be read is no garbage: it may be anything. */
-static bool is_garbage(int fd, const header_t *h) {
+static bool is_garbage(int fd, const header_t *h, const past_t *past) {
     enum { AT_ONCE = 32 };
     uint64_t claims[1 + SLAB_SLOTS];
     slot_t slot[AT_ONCE];
     if (atomic_load(&h->flags) & SEG_PERSIST) return false;
-    if (h->root.flags & SLOT_IN_FLIGHT || atomic_load(&h->claim) != 0) return false;
+    if ((!past->in_flight && h->root.flags & SLOT_IN_FLIGHT) || !is_void(atomic_load(&h->claim), past)) return false;
     if (h->slots == 0) return true;
     if (pread(fd, claims, sizeof claims, HEADER_SIZE) != (ssize_t)sizeof claims) return false;
     for (uint32_t i = 0; i < h->slots; i++) {
         if (i % AT_ONCE == 0 && pread(fd, slot, sizeof slot, (off_t)(SLOTS_OFFSET + i * sizeof *slot)) != (ssize_t)sizeof slot) return false;
         const slot_t *each = &slot[i % AT_ONCE];
-        if (claims[i + 1] != 0 || ((each->flags & SLOT_IN_FLIGHT) && each->state == SLOT_LIVE)) return false;
+        if (!past->in_flight && (each->flags & SLOT_IN_FLIGHT) && each->state == SLOT_LIVE) return false;
+        if (!is_void(claims[i + 1], past)) return false;
     }
     return true;
 }
@@ -139,14 +147,14 @@ static bool unlink_held(int fd, const char *name, header_t *h) {
     return gone;
 }
 
-/* If nobody is attached to *name* and nothing keeps it (handed over counts only if not *in_flight*), unlink it. 1: done.
- * 0: somebody is, or it is not there or not ours. Never an exception. */
-int segment_reap(const char *name, bool in_flight) {
+/* If nobody is attached to *name* and nothing keeps it, unlink it. 1: done. 0: somebody is, or something does, or it is not there or
+ * not ours. Never an exception. */
+int segment_reap(const char *name, const past_t *past) {
     struct stat st;
     header_t h;
     int fd = open_checked(name, &st, TO_REAP), done = 0;
     if (fd >= 0 && segment_read_header(fd, name, &st, &h) == 0 && seat_take_all(fd)) {
-        if (segment_read_header(fd, name, &st, &h) == 0 && (in_flight ? !(atomic_load(&h.flags) & SEG_PERSIST) : is_garbage(fd, &h)))
+        if (segment_read_header(fd, name, &st, &h) == 0 && is_garbage(fd, &h, past))
             done = unlink_held(fd, name, &h);
         seat_drop_all(fd);
     }
@@ -210,7 +218,7 @@ static int settle(seg_t *seg, header_t *h) {
     atomic_store(&h->flags, atomic_load(&seg->header->flags));
     atomic_store(&h->claim, atomic_load(&seg->header->claim));
     atomic_store(&h->root.flags, atomic_load(&seg->header->root.flags));
-    if (alone && is_garbage(seg->fd, h)) { /* all who had it are dead, and it should have gone with them */
+    if (alone && is_garbage(seg->fd, h, &(past_t){0})) { /* all who had it are dead, and it should have gone with them */
         bool gone = unlink_held(seg->fd, seg->name, h);
         seat_drop_all(seg->fd);
         return gone || !segment_names(seg, seg->name) ? 0 : (raise_named("NotFound", seg->name, "its owner is gone"), -1);

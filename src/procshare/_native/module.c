@@ -108,11 +108,21 @@ static PyObject *document(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* reap(name): unlink a segment to which nobody is attached, also one that was handed over and not attached since. */
-static PyObject *reap(PyObject *module, PyObject *name) {
+/* reap(name, gone, in_flight): unlink a segment to which nobody is attached, and which nothing keeps: no claim but those of containers
+ * with these ids, which are gone, and if *in_flight*, nor that it was handed over and not attached since. */
+static PyObject *reap(PyObject *module, PyObject *args) {
     (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    return text == NULL ? NULL : PyBool_FromLong(segment_reap(text, true));
+    const char *name;
+    PyObject *ids;
+    int in_flight;
+    if (!PyArg_ParseTuple(args, "sO!p", &name, &PyList_Type, &ids, &in_flight)) return NULL;
+    Py_ssize_t count = PyList_Size(ids);
+    uint64_t *gone = PyMem_Calloc((size_t)count + 1, sizeof *gone);
+    if (gone == NULL) return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++) gone[i] = PyLong_AsUnsignedLongLongMask(PyList_GetItem(ids, i));
+    int done = PyErr_Occurred() ? -1 : segment_reap(name, &(past_t){gone, (size_t)count, in_flight});
+    PyMem_Free(gone);
+    return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
 static PyObject *tracker_of(PyObject *module, PyObject *name) {
@@ -155,7 +165,7 @@ static PyObject *transaction(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL}, {"specialize", specialize, METH_O, NULL},
-    {"reap", reap, METH_O, NULL},
+    {"reap", reap, METH_VARARGS, NULL},
     {"leave_all", leave_all, METH_NOARGS, NULL},  {"transaction", transaction, METH_VARARGS, NULL},
     {"document", document, METH_VARARGS, NULL},   {"tracker_of", tracker_of, METH_O, NULL},
     {"holds", held, METH_NOARGS, NULL},           {"objects", objects, METH_NOARGS, NULL},

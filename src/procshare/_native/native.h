@@ -207,7 +207,14 @@ void segment_give_up(seg_t *seg);
 void segment_withdraw(seg_t *seg);
 void segment_discard(seg_t *seg);
 seg_t *segment_peek(const char *name);
-int segment_reap(const char *name, bool in_flight);
+/* What is known of a segment that nobody has, from before all its seats were taken: which of its claims are of containers that are
+ * gone, and whether that it waits for somebody shall not keep it. */
+typedef struct {
+    const uint64_t *gone;
+    size_t count;
+    bool in_flight;
+} past_t;
+int segment_reap(const char *name, const past_t *past);
 int segment_start_process(void);
 PyObject *segment_tracker(const char *name);
 int segment_open_checked(const char *name, struct stat *st, bool foreign);

@@ -432,7 +432,7 @@ int segment_publish(seg_t *seg, const char *name) {
         if (link_file(seg) == 0) break;
         int error = errno;
         if (error == EEXIST && segment_names(seg, seg->name)) break; /* a forked relative was faster */
-        if (error == EEXIST && tries == 0 && segment_reap(seg->name, false) == 1) continue;
+        if (error == EEXIST && tries == 0 && segment_reap(seg->name, &(past_t){0}) == 1) continue;
         atomic_fetch_and(&seg->header->flags, ~(uint32_t)SEG_LINKED);
         unregister_name(seg);
         if (error == EEXIST) raise_named("AlreadyExists", seg->name, "");

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import procshare
 from procshare.backends.shm.core import native
+from procshare.backends.shm.looking import look
 from procshare.testing._exit_makers import GO, OVER, Object, use
 from procshare.testing._exit_table import WAYS, Way
 from procshare.testing._kinds import KINDS
@@ -180,7 +181,8 @@ class Trial:
         for handle in given.values():
             handle.close()
         for segment in {info.segment for info in procshare.prune(dry_run=True)} & self._all():
-            native.reap(segment)  # as prune() would; but that is not for what others may have left
+            seen = look(segment)  # as prune() would; but that is not for what others may have left
+            native.reap(segment, seen.claims, seen.in_flight)
         left = entries() & self._all()
         self._problem(bool(left), f"left after prune(): {self._told(left)}")
         for name in left:

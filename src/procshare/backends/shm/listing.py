@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from procshare._errors import CorruptSegment, NotFound, NotOwned, VersionMismatch
 from procshare._segments import SegmentInfo, SegmentStats
@@ -142,28 +143,43 @@ def sweep(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
 
 
 def _sweep_once(dry_run: bool, forgotten: float) -> list[SegmentInfo]:
-    found: dict[str, Look] = {}
-    for name in _mine():
-        try:
-            found[name] = look(name)
-        except UNREADABLE:
-            pass
-        except OSError:
-            return []  # no descriptor is left, say: what cannot be looked at may keep others
-    ids = {seen.id for seen in found.values()}
+    try:
+        found = _looked_at()
+        idle = {name: seen for name, seen in found.items() if _may_go(seen, forgotten)}
+        ids = _ids(found)
+        if any(seen.claims and not ids.intersection(seen.claims) for seen in idle.values()):
+            ids |= _ids(_looked_at())  # a container was made meanwhile, perhaps: a SIGSTOP makes that last
+    except OSError:
+        return []  # no descriptor is left, say: what cannot be looked at may keep others
     abroad = any(seen.flags & ABROAD for seen in found.values())
     strangers = abroad and not all(_user(name) in (None, os.geteuid()) for name in _names())
     gone: list[SegmentInfo] = []
-    for name, seen in found.items():
-        if seen.pids or seen.flags & PERSIST or (seen.in_flight and time.time() - seen.handed < forgotten):
-            continue
+    for name, seen in idle.items():
         if ids.intersection(seen.claims):  # a container keeps it, and takes it along when it goes
             continue
         if seen.claims and seen.flags & ABROAD and strangers:  # or another user's does, which cannot be looked at
             continue
         info = _whole(name, seen)
-        if dry_run or native.reap(name):
+        if dry_run or native.reap(name, seen.claims, seen.in_flight):
             gone.append(info)
             if not dry_run:
                 notices.removed(info, seen)
     return gone
+
+
+def _may_go(seen: Look, forgotten: float) -> bool:
+    if seen.pids or seen.flags & PERSIST:
+        return False
+    return not seen.in_flight or time.time() - seen.handed >= forgotten
+
+
+def _looked_at() -> dict[str, Look]:
+    found: dict[str, Look] = {}
+    for name in _mine():
+        with suppress(*UNREADABLE):
+            found[name] = look(name)
+    return found
+
+
+def _ids(found: dict[str, Look]) -> set[int]:
+    return {seen.id for seen in found.values()}
