@@ -23,8 +23,8 @@ LIVES: dict[str, Mutant] = {
     ),
     "a last one out that unlinks what is to persist": mutant(
         "segment.c",
-        "if (!(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name",
-        "if (!segment_in_flight(seg)) segment_unlink_name",
+        "kept && !(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name",
+        "kept && !segment_in_flight(seg)) segment_unlink_name",
         "test_lifetimes.py::test_persist_keeps_it_until_it_is_unlinked",
     ),
     "a last one out that unlinks what is in flight": mutant(
@@ -32,6 +32,13 @@ LIVES: dict[str, Mutant] = {
         "(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name",
         "(atomic_load(&seg->header->flags) & SEG_PERSIST)) segment_unlink_name",
         "test_lifetimes.py::test_handed_over_by_a_process_that_is_gone[array-sys.exit()]",
+    ),
+    "a last one out that does not look at the claims again": mutant(
+        "segment.c",
+        "    bool kept = segment_claimed(seg);",
+        "    bool kept = claimed;",
+        "test_sync_stops.py::test_what_is_claimed_while_the_last_one_leaves_stays",
+        dies=True,
     ),
     "an attacher that does not look at the name again": mutant(
         "attach.c",

@@ -26,7 +26,7 @@ from procshare import (
 from procshare.backends.shm import listing
 from procshare.backends.shm.core import native
 from procshare.backends.shm.looking import look
-from scripts import entries, left_since
+from scripts import SHM, entries, left_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -313,4 +313,26 @@ def test_what_was_handed_over_since_a_sweep_looked_is_kept() -> None:
     counter.close()
     assert not native.reap(segment, [], False)
     assert native.reap(segment, [], True)
+    assert not left_since(before)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@kinds
+def test_what_its_lost_container_had_is_cleared_away(kind: str, first: bool) -> None:
+    """Also if it was handed over, before or after that. The container is lost if only its name is removed, as a resource tracker does."""
+    before = entries()
+
+    def store() -> None:
+        child = KINDS[kind]()
+        if first:
+            child.hand_over()
+        SharedDict({"child": child}, name="lost").hand_over()
+        if not first:
+            child.hand_over()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(store) == -signal.SIGKILL
+    assert len(entries() - before) == 2
+    (SHM / f"procshare.{os.geteuid()}.lost").unlink()
+    assert len(prune()) == 1
     assert not left_since(before)

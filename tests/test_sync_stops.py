@@ -21,6 +21,7 @@ from procshare import (
     NotFound,
     SharedBarrier,
     SharedCondition,
+    SharedDict,
     SharedQueue,
     SharedRWLock,
     SharedSemaphore,
@@ -77,6 +78,26 @@ def test_what_is_unlinked_while_somebody_attaches_is_not_found(nursery: Nursery)
     value.close()
     os.kill(pid, signal.SIGCONT)
     assert not nursery.wait()
+
+
+def leave_late(name: str) -> None:
+    """In a process that is stopped when it has given up its seat, and not yet looked whether it was the last one."""
+    value = SharedValue[str].open(name, "x")
+    testing.arm("segment.leaving~")
+    value.close()
+
+
+def test_what_is_claimed_while_the_last_one_leaves_stays(nursery: Nursery) -> None:
+    """Who was there until then may have stored it in a container."""
+    with kept(SharedDict[str, Any]()) as d:
+        value = SharedValue[str].open("stops-left", "x")
+        pid = nursery.start(leave_late, "stops-left")
+        assert until(lambda: stopped(pid))
+        d["value"] = value
+        value.close()
+        os.kill(pid, signal.SIGCONT)
+        assert not nursery.wait()
+        assert d["value"].value == "x"
 
 
 def inspect_late(segment: str) -> None:

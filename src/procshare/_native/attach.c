@@ -111,19 +111,21 @@ static bool is_void(uint64_t claim, const past_t *past) {
     return claim == 0;
 }
 
-/* Whether nothing keeps what nobody is attached to. What cannot be read is no garbage: it may be anything. */
+/* Whether nothing keeps what nobody is attached to. What cannot be read is no garbage: it may be anything. What a container had claimed
+ * does not wait for anybody. */
 static bool is_garbage(int fd, const header_t *h, const past_t *past) {
     enum { AT_ONCE = 32 };
     uint64_t claims[1 + SLAB_SLOTS];
     slot_t slot[AT_ONCE];
     if (atomic_load(&h->flags) & SEG_PERSIST) return false;
-    if ((!past->in_flight && h->root.flags & SLOT_IN_FLIGHT) || !is_void(atomic_load(&h->claim), past)) return false;
+    if (!past->in_flight && (h->root.flags & SLOT_IN_FLIGHT) && atomic_load(&h->claim) == 0) return false;
+    if (!is_void(atomic_load(&h->claim), past)) return false;
     if (h->slots == 0) return true;
     if (pread(fd, claims, sizeof claims, HEADER_SIZE) != (ssize_t)sizeof claims) return false;
     for (uint32_t i = 0; i < h->slots; i++) {
         if (i % AT_ONCE == 0 && pread(fd, slot, sizeof slot, (off_t)(SLOTS_OFFSET + i * sizeof *slot)) != (ssize_t)sizeof slot) return false;
         const slot_t *each = &slot[i % AT_ONCE];
-        if (!past->in_flight && (each->flags & SLOT_IN_FLIGHT) && each->state == SLOT_LIVE) return false;
+        if (!past->in_flight && (each->flags & SLOT_IN_FLIGHT) && each->state == SLOT_LIVE && claims[i + 1] == 0) return false;
         if (!is_void(claims[i + 1], past)) return false;
     }
     return true;

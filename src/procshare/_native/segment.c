@@ -558,7 +558,8 @@ void segment_leave(seg_t *seg) {
     FAULT(segment_leaving);
     if (!has_name(seg) || seg->unlinked || segment_fd(seg) < 0 || !seat_take_all(seg->fd)) return;
     FAULT(segment_last_out);
-    if (!(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name(seg);
+    bool kept = segment_claimed(seg); /* by somebody who was there until now */
+    if (!kept && !(atomic_load(&seg->header->flags) & SEG_PERSIST) && !segment_in_flight(seg)) segment_unlink_name(seg);
     seat_drop_all(seg->fd);
 }
 
