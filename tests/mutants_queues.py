@@ -204,7 +204,13 @@ QUEUES: dict[str, Mutant] = {
         "ring.c",
         "    if (offset < QUEUE_SIZE && (offset != FIRST_RING || order != FIRST_ORDER)) return NULL;\n",
         "",
-        "test_checks.py::test_a_ring_is_refused",
+        "test_checks.py::test_a_ring_is_refused[over what each process owes]",
+    ),
+    "a ring that is not aligned": mutant(
+        "ring.c",
+        "length > 1ull << order || offset % ALIGNED != 0) return NULL;",
+        "length > 1ull << order) return NULL;",
+        "test_checks.py::test_a_ring_is_refused[not aligned]",
     ),
     "a record that is longer than what is queued": mutant(
         "ring.c",

@@ -221,10 +221,12 @@ def test_an_extent_is_given_out_once() -> None:
         assert made.value == b"d" * 5000
 
 
-def test_a_ring_is_refused() -> None:
-    """It would lie over what each process owes."""
+@pytest.mark.parametrize("where", [8192, 65536 + 9], ids=["over what each process owes", "not aligned"])
+def test_a_ring_is_refused(where: int) -> None:
+    """Where no ring can be."""
     made, path = kept(ANY.SharedQueue)
     with made:
-        write(path, Word(RING, buffer(8192, 13)))
+        os.truncate(path, 1 << 20)
+        write(path, Word(RING, buffer(where, 13)))
         assert apart(lambda: made.put(1)).startswith(CORRUPT)
         assert apart(lambda: made.get(timeout=0)).startswith("Empty")

@@ -319,7 +319,7 @@ def test_what_was_handed_over_since_a_sweep_looked_is_kept() -> None:
 @pytest.mark.parametrize("first", [True, False])
 @kinds
 def test_what_its_lost_container_had_is_cleared_away(kind: str, first: bool) -> None:
-    """Also if it was handed over, before or after that. Lost is a container whose name alone was removed, as by a tracker."""
+    """Also if it was handed over. Lost is a container whose name alone was removed, as a tracker does."""
     before = entries()
 
     def store() -> None:

@@ -208,10 +208,12 @@ uint64_t ring_owe(seg_t *seg, int32_t more, uint64_t *value) {
 
 /* ---- where the ring is ---- */
 
+#define ALIGNED 64 /* bytes: no extent is shorter */
+
 static char *extent_at(seg_t *seg, uint64_t extent, uint64_t length) {
     uint64_t offset = extent >> 6;
     unsigned order = extent & 63;
-    if (order < 6 || order > LAST_ORDER || length > 1ull << order) return NULL;
+    if (order < 6 || order > LAST_ORDER || length > 1ull << order || offset % ALIGNED != 0) return NULL;
     if (offset < QUEUE_SIZE && (offset != FIRST_RING || order != FIRST_ORDER)) return NULL;
     return segment_at(seg, offset, length);
 }
@@ -220,7 +222,7 @@ static char *extent_at(seg_t *seg, uint64_t extent, uint64_t length) {
 bool ring_extent_possible(seg_t *seg, uint64_t extent, uint64_t length) {
     uint64_t offset = extent >> 6;
     struct stat st;
-    if ((extent & 63) > LAST_ORDER || length > 1ull << (extent & 63) || offset < QUEUE_SIZE) return false;
+    if ((extent & 63) > LAST_ORDER || length > 1ull << (extent & 63) || offset < QUEUE_SIZE || offset % ALIGNED != 0) return false;
     return segment_fd(seg) < 0 || fstat(seg->fd, &st) < 0 || offset + length <= (uint64_t)st.st_size;
 }
 
