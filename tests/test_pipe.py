@@ -303,6 +303,19 @@ for message in (0, "x" * 100_000):
     assert run(program) == (0, "", "")
 
 
+def test_it_can_stand_in_for_the_standard_librarys() -> None:
+    """It does not call itself where somebody put it in that one's place."""
+    program = """
+import multiprocessing
+from procshare import SharedPipe
+multiprocessing.Pipe = SharedPipe
+here, there = multiprocessing.Pipe()
+here.send(5)
+assert there.recv() == 5
+"""
+    assert run(program) == (0, "", "")
+
+
 def test_an_end_that_left_messages_unread_is_at_its_end_too(ends: tuple[Anything, Anything]) -> None:
     """EOFError, after what it had sent; the standard library's ConnectionResetError at the same time."""
     here, there = ends

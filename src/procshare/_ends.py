@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from multiprocessing import Pipe, connection, reduction
+from multiprocessing import connection, reduction
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from procshare._errors import Closed
@@ -80,7 +80,7 @@ class ConnectedEnd(_Connected):
 
 def connect(duplex: bool) -> tuple[ConnectedEnd, ConnectedEnd]:
     """The two ends of a new pipe; see `SharedPipe`."""
-    one, other = Pipe(duplex)
+    one, other = connection.Pipe(duplex)  # multiprocessing.Pipe may be ours, where somebody put it in its place
     return _end(one), _end(other)
 
 
