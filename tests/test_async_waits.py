@@ -39,7 +39,8 @@ def test_five_hundred_waits_have_one_thread() -> None:
         before = threading.active_count() - helpers()
         tasks = [asyncio.create_task(event.wait_async()) for event in events]
         await turns(5)
-        assert (helpers(), threading.active_count()) == (1, before + 1)
+        assert helpers() == 1
+        assert threading.active_count() <= before + 1  # one of before may have ended
         for event in reversed(events):
             event.set()
         assert await asyncio.gather(*tasks) == [True] * 500
@@ -48,7 +49,8 @@ def test_five_hundred_waits_have_one_thread() -> None:
             tasks = [asyncio.create_task(one.wait_async()) for _ in range(500)]
             getters = [asyncio.create_task(queue.get_async()) for _ in range(500)]
             await turns(5)
-            assert (helpers(), threading.active_count()) == (1, before + 1)
+            assert helpers() == 1
+            assert threading.active_count() <= before + 1
             one.set()
             queue.put_many(range(500))
             assert await asyncio.gather(*tasks) == [True] * 500
