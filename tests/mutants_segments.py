@@ -67,7 +67,7 @@ LIVES: dict[str, Mutant] = {
     ),
     "an attacher to what should have gone with the dead": mutant(
         "attach.c",
-        "    if (alone && is_garbage(seg->fd, h)) {",
+        "    if (alone && is_garbage(seg->fd, h, &(past_t){0})) {",
         "    if (false) {",
         "test_lifetimes.py::test_opened_after_all_were_killed_it_is_fresh",
     ),
