@@ -27,6 +27,7 @@ from procshare import (
     SharedSemaphore,
     SharedValue,
     attach,
+    prune,
     testing,
 )
 from procshare.backends import native_built
@@ -98,6 +99,25 @@ def test_what_is_claimed_while_the_last_one_leaves_stays(nursery: Nursery) -> No
         os.kill(pid, signal.SIGCONT)
         assert not nursery.wait()
         assert d["value"].value == "x"
+
+
+def die_claiming(name: str) -> None:
+    """In a process that stores in a container what it has handed over, and dies when that is claimed."""
+    value = SharedValue("x", name=f"{name}-value")
+    value.hand_over()
+    d = SharedDict[str, Any](name=name)
+    testing.arm("links.claimed")
+    d["value"] = value
+
+
+def test_what_was_handed_over_and_claimed_goes_when_its_container_is_lost(nursery: Nursery) -> None:
+    """It waits for nobody, though its flag says so. Lost is a container whose name alone a tracker removed."""
+    nursery.start(die_claiming, "stops-lost")
+    assert nursery.wait()
+    (SHM / f"procshare.{os.geteuid()}.stops-lost").unlink()
+    gone = {info.name for info in prune()}
+    assert "stops-lost-value" in gone
+    assert not (SHM / f"procshare.{os.geteuid()}.stops-lost-value").exists()
 
 
 def inspect_late(segment: str) -> None:
