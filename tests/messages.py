@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 from contextlib import contextmanager
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,6 +93,23 @@ def segment(name: str, contents: bytes, mode: int = 0o600) -> Generator[None]:
         yield
     finally:
         path.unlink()
+
+
+def counters_bytes() -> bytes:
+    """What the segment of a counter called "said" holds."""
+    with SharedCounter(name="said") as x:
+        return Path(f"/dev/shm/{x.segment}").read_bytes()
+
+
+@contextmanager
+def memory() -> Generator[SharedMemory]:
+    """Eight bytes of the standard library's."""
+    made = SharedMemory(create=True, size=8)
+    try:
+        yield made
+    finally:
+        made.close()
+        made.unlink()
 
 
 # ---- locks and waiting ----
@@ -301,8 +319,7 @@ def _corrupt() -> None:
     "Install one version everywhere, and start anew.",
 )
 def _version() -> None:
-    with SharedCounter(name="said") as x:
-        made = Path(f"/dev/shm/{x.segment}").read_bytes()
+    made = counters_bytes()
     with segment("said", made[:8] + struct.pack("<I", 999_999) + made[12:]):
         attach("said")
 

@@ -6,12 +6,11 @@ import asyncio
 import ctypes
 import multiprocessing
 import os
-from contextlib import ExitStack, contextmanager
-from multiprocessing.shared_memory import SharedMemory
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from messages import Anything, held, row, segment
+from messages import Anything, counters_bytes, held, memory, row, segment
 from procshare import (
     Backend,
     SharedArray,
@@ -31,9 +30,6 @@ from procshare import (
     transaction,
     trust,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 # ---- values and arrays ----
 
@@ -244,15 +240,6 @@ def _leases() -> None:
 # ---- who may use it ----
 
 
-@contextmanager
-def open_to(mode: int) -> Generator[None]:
-    """A counter called "said" that others may use, who nobody here said that he trusts."""
-    with SharedCounter(name="said") as x:
-        made = Path(f"/dev/shm/{x.segment}").read_bytes()
-    with segment("said", made, mode):
-        yield
-
-
 @row("TypeError", "mode is a number, as 0o660, not {}", "`mode='rw'`.", "As it says.")
 def _no_mode() -> None:
     Anything.SharedCounter(mode="rw")
@@ -307,7 +294,7 @@ def _group_alone() -> None:
     "As it says, or make it with mode 0o600.",
 )
 def _by_group() -> None:
-    with open_to(0o660):
+    with segment("said", counters_bytes(), 0o660):
         SharedCounter.attach("said")
 
 
@@ -319,7 +306,7 @@ def _by_group() -> None:
     "The same.",
 )
 def _by_all() -> None:
-    with open_to(0o606):
+    with segment("said", counters_bytes(), 0o606):
         SharedCounter.attach("said")
 
 
@@ -566,20 +553,15 @@ def _manager_gone() -> None:
     "A smaller shape.",
 )
 def _no_fit() -> None:
-    memory = SharedMemory(create=True, size=8)
-    try:
-        Anything.wrap(memory, dtype="q", shape=100_000)
-    finally:
-        memory.close()
-        memory.unlink()
+    with memory() as plain:
+        Anything.wrap(plain, dtype="q", shape=100_000)
 
 
 @row("ValueError", "SharedMemory {} is closed", "`wrap()` after `close()`.", "Wrap it before.")
 def _closed_memory() -> None:
-    memory = SharedMemory(create=True, size=8)
-    memory.unlink()
-    memory.close()
-    Anything.wrap(memory, dtype="q", shape=1)
+    with memory() as plain:
+        plain.close()
+        Anything.wrap(plain, dtype="q", shape=1)
 
 
 @row(

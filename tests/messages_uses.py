@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-from messages import Anything, row
+from messages import Anything, memory, row
 from procshare import (
     SharedArray,
     SharedBarrier,
@@ -192,12 +191,8 @@ def _end_copied() -> None:
     "As it says.",
 )
 def _plain_memory() -> None:
-    memory = SharedMemory(create=True, size=8)
-    try:
-        Anything.wrap(memory)
-    finally:
-        memory.close()
-        memory.unlink()
+    with memory() as plain:
+        Anything.wrap(plain)
 
 
 @row(

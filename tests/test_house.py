@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import tomllib
+from contextvars import ContextVar
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import procshare
-from procshare import _errors, backends
+from procshare import _display, _errors, backends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,11 @@ def test_importing_loads_no_backend_and_nothing_heavy() -> None:
 
     assert heavy.isdisjoint(loaded)
     assert not [each for each in loaded if each.startswith("procshare.backends.")]
+
+
+def test_a_repr_uses_no_context_variable() -> None:
+    """Reprs run in finalizers too: one that comes within a variable's set(), and sets it, makes CPython crash."""
+    assert not [name for name, each in vars(_display).items() if isinstance(each, ContextVar)]
 
 
 def test_every_c_file_is_part_of_both_cores() -> None:
