@@ -288,7 +288,7 @@ def test_sending_to_nobody_is_a_broken_pipe(ends: tuple[Anything, Anything]) -> 
 def test_a_broken_pipe_in_a_cycle_can_be_collected() -> None:
     """Python 3.12.1 itself dies of a cycle with a view of a pickle in it, which a Connection's frames would be."""
     program = """
-import gc
+import gc, traceback
 from procshare import SharedPipe
 for message in (0, "x" * 100_000):
     here, there = SharedPipe()
@@ -297,6 +297,9 @@ for message in (0, "x" * 100_000):
         here.send(message)
     except BrokenPipeError as error:
         error.itself = error
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+        assert not [each for frame in frames for each in frame.f_locals.values() if isinstance(each, memoryview)]
+        del frames
     here.close()
     gc.collect()
 """
